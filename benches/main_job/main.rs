@@ -1,0 +1,229 @@
+//! The main job, measured from outside: orders in by COPY, dashboards out by SQL, a restart after
+//! a kill; PostgreSQL beside it when it is installed.
+//!
+//! `make bench` runs it. It starts the release binary on a directory of its own, speaks to it
+//! like any client, prints one Markdown table and leaves nothing behind. Rows are generated while
+//! they are sent, on the same cores: the rates are end to end, and the processor
+//! time of the generator and of the server stands beside them.
+//!
+//! | variable | default | |
+//! |---|---|---|
+//! | `SLICEDB_BENCH_ROWS` | 20000000 | rows of the COPY and query figures |
+//! | `SLICEDB_BENCH_UNSEALED_ROWS` | 8000000 | rows in the log at the kill; 0 skips the restart |
+//! | `SLICEDB_BENCH_POSTGRES_ROWS` | 2000000 | rows for PostgreSQL; 0 skips it |
+//! | `SLICEDB_BENCH_DIR` | the system's | where the temporary directories are made |
+
+#[path = "../../src/demo/generator/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the demo and the unit tests use the rest"
+)]
+mod generator;
+mod load;
+mod machine;
+mod postgres;
+mod process;
+mod queries;
+mod report;
+mod slicedb;
+
+use std::error::Error;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use generator::Merchants;
+use load::Orders;
+use report::{Column, Figure, Report};
+use slicedb::SliceDb;
+
+/// Whatever goes wrong ends the benchmark.
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+struct Settings {
+    rows: u64,
+    unsealed_rows: u64,
+    postgres_rows: u64,
+    dir: PathBuf,
+}
+
+impl Settings {
+    fn from_environment() -> Result<Self> {
+        let rows = |name: &str, default: u64| match std::env::var(name) {
+            Ok(text) => text
+                .replace('_', "")
+                .parse()
+                .map_err(|_| format!("{name} is no number")),
+            Err(_) => Ok(default),
+        };
+        Ok(Self {
+            rows: rows("SLICEDB_BENCH_ROWS", 20_000_000)?.max(1),
+            unsealed_rows: rows("SLICEDB_BENCH_UNSEALED_ROWS", 8_000_000)?,
+            postgres_rows: rows("SLICEDB_BENCH_POSTGRES_ROWS", 2_000_000)?,
+            dir: std::env::var_os("SLICEDB_BENCH_DIR")
+                .map_or_else(std::env::temp_dir, PathBuf::from),
+        })
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    // Dropping the work ends the servers and removes their directories.
+    tokio::select! {
+        done = measure_all(Settings::from_environment()?) => done,
+        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+    }
+}
+
+async fn measure_all(settings: Settings) -> Result<()> {
+    let machine = machine::facts(&settings.dir);
+    let merchants = Arc::new(Merchants::new(1, NonZeroU32::MIN.saturating_add(99_999)));
+    let orders = Orders::new(&merchants, settings.rows);
+    let generator = generator_cost(&orders);
+
+    let mut columns = vec![slicedb_column(&settings, &merchants, &orders).await?];
+    if settings.postgres_rows > 0 {
+        match postgres::installed() {
+            Some(binaries) => {
+                let orders = Orders::new(&merchants, settings.postgres_rows);
+                columns.push(postgres_column(&binaries, &settings.dir, &orders).await?);
+            }
+            None => eprintln!("PostgreSQL is not installed: no figures beside ours"),
+        }
+    }
+    println!(
+        "{}",
+        Report {
+            machine,
+            generator,
+            columns
+        }
+    );
+    Ok(())
+}
+
+/// Nanoseconds of a processor and bytes that the generator takes for a row.
+fn generator_cost(orders: &Orders) -> (f64, f64) {
+    let (mut rows, mut bytes, mut buffer) = (0, 0, Vec::new());
+    let before = process::cpu_seconds("self");
+    for minute in orders.minutes().step_by(7) {
+        buffer.clear();
+        orders
+            .generator()
+            .write_csv(minute, 0..u64::MAX, &mut buffer);
+        bytes += buffer.len();
+        rows += orders.generator().rows_in(minute);
+    }
+    let rows = rows.max(1) as f64;
+    (
+        (process::cpu_seconds("self") - before) * 1e9 / rows,
+        bytes as f64 / rows,
+    )
+}
+
+async fn slicedb_column(
+    settings: &Settings,
+    merchants: &Arc<Merchants>,
+    orders: &Orders,
+) -> Result<Column> {
+    let mut column = Column::new("SliceDB", orders.rows());
+
+    let server = SliceDb::start(&settings.dir, slicedb::Sealing::Usual).await?;
+    column.put(Figure::CopyOne, copy_figure(&server, orders, 1).await?);
+    server.stop()?;
+
+    let mut server = SliceDb::start(&settings.dir, slicedb::Sealing::Usual).await?;
+    column.put(Figure::CopyTwo, copy_figure(&server, orders, 2).await?);
+    let ingest_bytes = server.process().peak_memory_bytes();
+    let (disk_bytes, waited) = server.settled_disk_bytes().await?;
+    let per_row = disk_bytes as f64 / orders.rows() as f64;
+    column.put(
+        Figure::Disk,
+        format!("{per_row:.1} B/row (settled after {} s)", waited.as_secs()),
+    );
+    // A server that has just started has nothing of the load in its caches but the kernel's.
+    server.restart().await?;
+    column.put_all(queries::measure(&server.target(), orders).await?);
+    let query_bytes = server.process().peak_memory_bytes();
+    column.put(
+        Figure::Memory,
+        format!(
+            "{} ingest, {} queries",
+            report::mebibytes(ingest_bytes),
+            report::mebibytes(query_bytes)
+        ),
+    );
+    server.stop()?;
+
+    if settings.unsealed_rows > 0 {
+        let orders = Orders::new(merchants, settings.unsealed_rows);
+        column.put(
+            Figure::Recovery,
+            recovery_figure(&settings.dir, &orders).await?,
+        );
+    }
+    Ok(column)
+}
+
+async fn copy_figure(server: &SliceDb, orders: &Orders, connections: usize) -> Result<String> {
+    let target = server.target();
+    target
+        .create_orders(&format!(" WITH ({})", generator::ORDERS_OPTIONS))
+        .await?;
+    let before = server.process().cpu_seconds();
+    let load = load::copy(&target, orders, connections).await?;
+    let cpu_ns = (server.process().cpu_seconds() - before) * 1e9 / orders.rows() as f64;
+    Ok(format!("{load}; server {cpu_ns:.0} ns CPU/row"))
+}
+
+/// Kills the server with every row in the log and none in a segment, and times its return.
+async fn recovery_figure(dir: &Path, orders: &Orders) -> Result<String> {
+    let mut server = SliceDb::start(dir, slicedb::Sealing::Never).await?;
+    copy_figure(&server, orders, 2).await?;
+    let log_bytes = server.disk_bytes()?;
+    server.kill()?;
+    let begun = Instant::now();
+    server.restart().await?;
+    let rows = server.target().count().await?;
+    let seconds = begun.elapsed().as_secs_f64();
+    if rows != orders.rows() {
+        return Err(format!(
+            "{rows} rows after the kill, {} were acknowledged",
+            orders.rows()
+        )
+        .into());
+    }
+    server.stop()?;
+    let (millions, log) = (rows as f64 / 1e6, report::mebibytes(log_bytes));
+    Ok(format!(
+        "{seconds:.2} s for {millions:.1} M rows ({log} on disk)"
+    ))
+}
+
+async fn postgres_column(binaries: &Path, dir: &Path, orders: &Orders) -> Result<Column> {
+    let server = postgres::Postgres::start(binaries, dir).await?;
+    let target = server.target();
+    let mut column = Column::new(&server.version().await?, orders.rows());
+    for (figure, connections) in [(Figure::CopyOne, 1), (Figure::CopyTwo, 2)] {
+        target.execute("DROP TABLE IF EXISTS orders").await?;
+        target.create_orders("").await?;
+        target
+            .execute("CREATE INDEX ON orders (merchant_id, ts)")
+            .await?;
+        column.put(
+            figure,
+            load::copy(&target, orders, connections).await?.to_string(),
+        );
+    }
+    target.execute("VACUUM ANALYZE orders").await?;
+    let per_row = server.table_bytes().await? as f64 / orders.rows() as f64;
+    column.put(
+        Figure::Disk,
+        format!("{per_row:.1} B/row (table and index)"),
+    );
+    column.put_all(queries::measure(&target, orders).await?);
+    server.stop()?;
+    Ok(column)
+}

@@ -1,0 +1,73 @@
+//! The questions and how long their answers take, on one connection.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::Result;
+use crate::load::{Orders, Target};
+use crate::report::Figure;
+
+/// One merchant's week by hour, from the raw rows.
+const MERCHANT_WEEK: &str = "\
+    SELECT date_trunc('hour', ts) AS hour, count(*) AS orders, sum(gross - discount) AS revenue \
+    FROM orders WHERE merchant_id = $1 AND ts >= $2 AND ts < $3 GROUP BY 1 ORDER BY 1";
+
+const REVENUE_BY_DAY: &str = "\
+    SELECT date_trunc('day', ts) AS day, sum(gross - discount) AS revenue \
+    FROM orders GROUP BY 1 ORDER BY 1";
+
+const COUNT: &str = "SELECT count(*) FROM orders";
+
+const MERCHANT_RUNS: i64 = 1_000;
+const WARM_UP_RUNS: usize = 50;
+const WHOLE_TABLE_RUNS: usize = 7;
+
+/// Asks everything.
+pub(crate) async fn measure(target: &Target, orders: &Orders) -> Result<Vec<(Figure, String)>> {
+    let mut client = target.connect().await?;
+
+    let minutes = orders.minutes();
+    let time = |minute: i64| SystemTime::UNIX_EPOCH + Duration::from_secs(minute as u64 * 60);
+    let (from, until) = (time(minutes.start), time(minutes.end));
+    let merchant_week = client.prepare(MERCHANT_WEEK).await?;
+    let mut merchant_ms = Vec::new();
+    for merchant in orders.merchants_by_rows(MERCHANT_RUNS + WARM_UP_RUNS as i64) {
+        let begun = Instant::now();
+        let rows = client
+            .query(&merchant_week, &[&merchant, &from, &until])
+            .await?;
+        merchant_ms.push(milliseconds(begun));
+        if rows.is_empty() {
+            return Err(format!("merchant {merchant} has orders, none was found").into());
+        }
+    }
+    let mut merchant_ms = merchant_ms.split_off(WARM_UP_RUNS);
+    merchant_ms.sort_by(f64::total_cmp);
+    let percentile = |part: f64| merchant_ms[(part * (merchant_ms.len() - 1) as f64) as usize];
+    let merchant = format!("{:.2} ms / {:.2} ms", percentile(0.5), percentile(0.99));
+
+    let mut figures = vec![(Figure::MerchantWeek, merchant)];
+    for (figure, sql) in [
+        (Figure::RevenueByDay, REVENUE_BY_DAY),
+        (Figure::Count, COUNT),
+    ] {
+        let median = median_ms(&mut client, sql).await?;
+        let rate = orders.rows() as f64 / median / 1e3;
+        figures.push((figure, format!("{median:.1} ms ({rate:.1} M rows/s)")));
+    }
+    Ok(figures)
+}
+
+async fn median_ms(client: &mut tokio_postgres::Client, sql: &str) -> Result<f64> {
+    let mut runs = Vec::new();
+    for _ in 0..WHOLE_TABLE_RUNS {
+        let begun = Instant::now();
+        client.query(sql, &[]).await?;
+        runs.push(milliseconds(begun));
+    }
+    runs.sort_by(f64::total_cmp);
+    Ok(runs[runs.len() / 2])
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}

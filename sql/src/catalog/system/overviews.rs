@@ -1,0 +1,77 @@
+//! Views that put several catalogs together for people: `pg_tables`, `pg_indexes`, `pg_views`,
+//! `pg_stat_user_tables`.
+
+use super::Context;
+use super::definition;
+use super::relation::{OWNER_NAME, primary_key_columns, primary_key_name, quote};
+use super::rows::Rows;
+use crate::catalog::TableEntry;
+
+/// Tables, those of the system too.
+pub(super) fn pg_tables(rows: &mut Rows, context: &Context) {
+    rows.columns(&[
+        "schemaname", "tablename", "tableowner", "hasindexes", "hasrules", "hastriggers", "rowsecurity",
+    ]);
+    let system = definition::all().iter().filter(|d| d.kind == "r").map(|d| (d.schema_name, d.name, false));
+    let own = context.catalog.tables().map(|table| {
+        (table.schema.as_str(), table.name.as_str(), !table.def.primary_key().is_empty())
+    });
+    for (schema, name, indexed) in own.chain(system) {
+        rows.push([
+            schema.into(),
+            name.into(),
+            OWNER_NAME.into(),
+            indexed.into(),
+            false.into(),
+            false.into(),
+            false.into(),
+        ]);
+    }
+}
+
+/// Views, which only the system has.
+pub(super) fn pg_views(rows: &mut Rows, _: &Context) {
+    rows.columns(&["schemaname", "viewname", "viewowner"]);
+    for view in definition::all().iter().filter(|d| d.kind == "v") {
+        rows.push([view.schema_name.into(), view.name.into(), OWNER_NAME.into()]);
+    }
+}
+
+/// The indexes of primary keys.
+pub(super) fn pg_indexes(rows: &mut Rows, context: &Context) {
+    rows.columns(&["schemaname", "tablename", "indexname", "indexdef"]);
+    for table in context.keyed_tables() {
+        rows.push([
+            table.schema.as_str().into(),
+            table.name.as_str().into(),
+            primary_key_name(table).into(),
+            index_definition(table).into(),
+        ]);
+    }
+}
+
+/// The statement that would make the index of a primary key.
+pub(super) fn index_definition(table: &TableEntry) -> String {
+    format!(
+        "CREATE UNIQUE INDEX {} ON {}.{} USING btree ({})",
+        quote(&primary_key_name(table)),
+        quote(&table.schema),
+        quote(&table.name),
+        primary_key_columns(table)
+    )
+}
+
+/// How many rows there are. Scans and changes are not counted, and zero would be a lie.
+pub(super) fn pg_stat_tables(rows: &mut Rows, context: &Context) {
+    rows.columns(&["relid", "schemaname", "relname", "n_live_tup", "n_dead_tup"]);
+    for table in context.catalog.tables() {
+        let (count, _) = context.size(table);
+        rows.push([
+            table.oid.into(),
+            table.schema.as_str().into(),
+            table.name.as_str().into(),
+            count.into(),
+            0.into(),
+        ]);
+    }
+}

@@ -1,0 +1,147 @@
+//! A database: the engine, the threads and memory that queries share, and the way to a session.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datafusion::execution::disk_manager::{DiskManager, DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::MemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::prelude::SessionConfig;
+use slicedb_storage::vfs::Vfs;
+use slicedb_storage::{Engine, Options};
+
+use crate::catalog::CatalogCache;
+use crate::error::{Result, SqlError, SqlState};
+use crate::functions;
+use crate::plan::{QueryPool, QueryRuntime, query_environment};
+use crate::session::{Session, SessionOptions};
+
+/// How a database is opened.
+pub struct DatabaseOptions {
+    /// Where it lives.
+    pub data_dir: PathBuf,
+    /// The storage engine's settings.
+    pub storage: Options,
+    /// Memory of all queries together, in bytes.
+    pub queries_memory_bytes: usize,
+    /// Memory of one query, in bytes; beyond it spills to disk.
+    pub query_memory_bytes: usize,
+    /// Disk space of all spilled data, in bytes.
+    pub spill_bytes: u64,
+    /// Threads that plan and run queries.
+    pub query_threads: usize,
+    /// Files and clock.
+    pub vfs: Arc<dyn Vfs>,
+}
+
+/// A database. Clones share it.
+#[derive(Clone)]
+pub struct Database(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    runtime: QueryRuntime,
+    template: SessionState,
+    memory: Arc<dyn MemoryPool>,
+    disk: Arc<DiskManager>,
+    query_memory_bytes: usize,
+    catalogs: CatalogCache,
+}
+
+impl Database {
+    /// Opens or creates the database.
+    pub fn open(options: DatabaseOptions) -> Result<Database> {
+        let engine = Engine::open(options.vfs, &options.data_dir, options.storage)?;
+        let spill = options.data_dir.join("spill");
+        let cannot = |op: &'static str| {
+            let spill = spill.clone();
+            move |e: std::io::Error| SqlError::from(slicedb_storage::Error::io(op, spill)(e))
+        };
+        if spill.exists() {
+            // What a crash left behind.
+            std::fs::remove_dir_all(&spill).map_err(cannot("empty"))?;
+        }
+        create_private_dir(&spill).map_err(cannot("create"))?;
+        let disk = DiskManagerBuilder::default()
+            .with_mode(DiskManagerMode::Directories(vec![spill.clone()]))
+            .with_max_temp_directory_size(options.spill_bytes)
+            .build()
+            .map_err(|e| SqlError::new(SqlState::IO_ERROR, e.to_string()))?;
+        let runtime = QueryRuntime::new(options.query_threads).map_err(cannot("start query threads for"))?;
+        Ok(Database(Arc::new(Inner {
+            engine,
+            runtime,
+            template: template(options.query_threads),
+            memory: QueryPool::shared(options.queries_memory_bytes),
+            disk: Arc::new(disk),
+            query_memory_bytes: options.query_memory_bytes,
+            catalogs: CatalogCache::default(),
+        })))
+    }
+
+    /// Begins a session.
+    ///
+    /// # Errors
+    /// 42704 or 22023 when a setting that the client asks for cannot be.
+    pub fn connect(&self, options: SessionOptions) -> Result<Session> {
+        Session::new(self.clone(), options)
+    }
+
+    /// The storage engine.
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub(crate) fn runtime(&self) -> &QueryRuntime {
+        &self.0.runtime
+    }
+
+    pub(crate) fn catalogs(&self) -> &CatalogCache {
+        &self.0.catalogs
+    }
+
+    /// What sessions have in common: configuration and functions.
+    pub(crate) fn template(&self) -> &SessionState {
+        &self.0.template
+    }
+
+    /// What one query runs in.
+    pub(crate) fn environment(&self) -> Arc<RuntimeEnv> {
+        let inner = &self.0;
+        query_environment(inner.template.runtime_env(), &inner.memory, &inner.disk, inner.query_memory_bytes)
+    }
+}
+
+/// The name of the one database.
+pub(crate) const DATABASE: &str = "slicedb";
+
+fn template(threads: usize) -> SessionState {
+    let mut config = SessionConfig::new()
+        .with_default_catalog_and_schema(DATABASE, crate::catalog::PUBLIC)
+        .with_create_default_catalog_and_schema(false)
+        .with_target_partitions(threads.max(1))
+        .with_information_schema(false);
+    let options = config.options_mut();
+    options.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
+    options.sql_parser.enable_ident_normalization = false;
+    options.sql_parser.parse_float_as_decimal = true;
+    options.sql_parser.map_string_types_to_utf8view = false;
+    options.execution.collect_statistics = true;
+    let mut state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    use datafusion::execution::FunctionRegistry;
+    for function in functions::scalar_functions() {
+        // Registering replaces a function of the same name, and cannot fail in memory.
+        let _ = state.register_udf(function);
+    }
+    for function in functions::aggregate_functions() {
+        let _ = state.register_udaf(function);
+    }
+    state
+}
+
+#[cfg(unix)]
+fn create_private_dir(dir: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}

@@ -1,0 +1,77 @@
+//! A query as PostgreSQL means it, in words that DataFusion plans so.
+//!
+//! The tree is changed in place, before planning, in two steps: first names (`names`), which look at
+//! the query as it was written, then expressions (`expressions`, `types`), each node after its
+//! children. What is rewritten and why stands with each rule. Rules change how a query is said and
+//! never what it asks; what cannot be said to DataFusion is an error here or there.
+//!
+//! Functions that the rules put in and that the session must have: `timezone(text, timestamp)` of
+//! this crate's [`functions`](crate::functions); `to_regclass_oid(text)`, `regclass_text(oid)` and
+//! their like for the other `reg…` types, of the catalog.
+
+mod arrays;
+mod build;
+mod casts;
+mod constants;
+mod expressions;
+mod named_arguments;
+mod names;
+mod types;
+
+use datafusion::sql::sqlparser::ast::{self, VisitMut};
+use std::ops::ControlFlow;
+
+use crate::error::{Result, SqlError};
+use expressions::Expressions;
+
+pub use names::output_name;
+pub use types::PgTypePlanner;
+
+/// The names of the output columns; `None` where a `*` is among them. Without this list, and for
+/// `*`, [`output_name`] of a field's name is the column's name.
+pub type OutputNames = Option<Vec<String>>;
+
+/// Rewrites a query, and tells the names of its columns, in which PostgreSQL has duplicates.
+pub fn rewrite_query(query: &mut ast::Query) -> Result<OutputNames, SqlError> {
+    let output = names::name_top(query);
+    names::name_inner(query);
+    run(query, Expressions { is_insert: false })?;
+    Ok(output)
+}
+
+/// Rewrites an INSERT; the names are those of RETURNING.
+pub fn rewrite_insert(insert: &mut ast::Insert) -> Result<OutputNames, SqlError> {
+    let output = names::name_returning(&mut insert.returning);
+    names::name_inner(insert);
+    run(insert, Expressions { is_insert: true })?;
+    Ok(output)
+}
+
+/// Rewrites an UPDATE; the names are those of RETURNING.
+pub fn rewrite_update(update: &mut ast::Update) -> Result<OutputNames, SqlError> {
+    let output = names::name_returning(&mut update.returning);
+    names::name_inner(update);
+    run(update, Expressions { is_insert: false })?;
+    Ok(output)
+}
+
+/// Rewrites a DELETE; the names are those of RETURNING.
+pub fn rewrite_delete(delete: &mut ast::Delete) -> Result<OutputNames, SqlError> {
+    let output = names::name_returning(&mut delete.returning);
+    names::name_inner(delete);
+    run(delete, Expressions { is_insert: false })?;
+    Ok(output)
+}
+
+/// Rewrites an expression that stands alone: a default, an argument of EXECUTE.
+pub fn rewrite_expr(expr: &mut ast::Expr) -> Result<(), SqlError> {
+    names::name_inner(expr);
+    run(expr, Expressions { is_insert: false })
+}
+
+fn run<T: VisitMut>(tree: &mut T, mut visitor: Expressions) -> Result<()> {
+    match tree.visit(&mut visitor) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}

@@ -1,0 +1,49 @@
+//! Functions that PostgreSQL and TimescaleDB have and DataFusion has not: pure ones, which need
+//! nothing but their arguments. Functions of the session and of the catalog are registered there.
+
+mod bookend;
+mod format_type;
+mod quote;
+mod simple;
+mod size_pretty;
+mod time_bucket;
+mod timezone;
+mod version;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+
+use crate::error::{SqlError, SqlState};
+
+pub use time_bucket::{Bucketer, Width};
+pub use version::VERSION;
+
+/// All scalar functions.
+pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
+    let mut functions = vec![
+        Arc::new(ScalarUDF::from(time_bucket::TimeBucket::new())),
+        Arc::new(ScalarUDF::from(timezone::Timezone::new())),
+    ];
+    for group in [format_type::functions(), quote::functions(), size_pretty::functions(), version::functions()] {
+        functions.extend(group.into_iter().map(|function| Arc::new(ScalarUDF::from(function))));
+    }
+    functions
+}
+
+/// All aggregate functions.
+pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
+    vec![
+        Arc::new(AggregateUDF::from(bookend::Bookend::first())),
+        Arc::new(AggregateUDF::from(bookend::Bookend::last())),
+    ]
+}
+
+/// An error of a function, in the client's words, on its way through DataFusion.
+fn fault(state: SqlState, message: impl Into<String>) -> DataFusionError {
+    DataFusionError::External(Box::new(SqlError::new(state, message)))
+}

@@ -1,0 +1,316 @@
+//! What DataFusion and Arrow say in prose, recognised.
+
+use datafusion::arrow::datatypes::DataType;
+
+use crate::dialect::{self, output_name};
+use crate::error::{SqlError, SqlState};
+use crate::types::PgType;
+
+const NO_FUNCTION_HINT: &str =
+    "No function matches the given name and argument types. You might need to add explicit type casts.";
+const NO_OPERATOR_HINT: &str =
+    "No operator matches the given name and argument types. You might need to add explicit type casts.";
+
+/// The error that a message means, if it is one of those that PostgreSQL has words for.
+pub(super) fn recognise(message: &str, text: &str) -> Option<SqlError> {
+    let message = strip(message);
+    relation(message, text)
+        .or_else(|| function(message, text))
+        .or_else(|| operator(message))
+        .or_else(|| grouping(message, text))
+        .or_else(|| value(message))
+        .or_else(|| arithmetic(message))
+        .or_else(|| other(message))
+}
+
+/// Prefixes that errors collect on their way.
+fn strip(mut message: &str) -> &str {
+    const PREFIXES: &[&str] = &[
+        "Arrow error: ", "Error during planning: ", "Execution error: ", "Optimizer rule ",
+        "External error: ", "Cast error: ", "Parser error: ", "Compute error: ",
+        "Invalid argument error: ", "This feature is not implemented: ",
+    ];
+    loop {
+        match PREFIXES.iter().find_map(|prefix| message.strip_prefix(prefix)) {
+            Some(rest) => message = rest,
+            None => return message.trim(),
+        }
+    }
+}
+
+/// The text between two marks.
+fn between<'a>(message: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    let (_, rest) = message.split_once(before)?;
+    rest.split_once(after).map(|(inner, _)| inner)
+}
+
+fn relation(message: &str, text: &str) -> Option<SqlError> {
+    if let Some(name) = between(message, "table function '", "' not found") {
+        return Some(no_function(name, None, text));
+    }
+    let name = between(message, "table '", "' not found")
+        .or_else(|| between(message, "Table '", "' not found"))
+        .or_else(|| message.strip_prefix("Table not found: "))
+        .or_else(|| between(message, "No table named '", "'"))?;
+    let parts: Vec<&str> = name.split('.').map(|part| part.trim_matches('"')).collect();
+    let (table, schema) = (*parts.last()?, parts.iter().rev().nth(1).copied());
+    // DataFusion completes the name; PostgreSQL repeats what was written.
+    let qualified = schema.and_then(|schema| Some((schema, dialect::position_of(text, &[schema, table])?)));
+    let (shown, position) = match qualified {
+        Some((schema, position)) => (format!("{schema}.{table}"), Some(position)),
+        None => (table.to_owned(), dialect::position_of(text, &[table])),
+    };
+    let mut error =
+        SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist"));
+    error.position = position;
+    Some(error)
+}
+
+fn function(message: &str, text: &str) -> Option<SqlError> {
+    if let Some(name) = between(message, "Invalid function '", "'") {
+        return Some(no_function(name, None, text));
+    }
+    if let Some(name) = between(message, "call to '", "' function") {
+        let types = between(message, "coercion from ", " to the signature").map(pg_types);
+        return Some(no_function(name, types, text));
+    }
+    let wrong = ["The function '", "Function '", "For function '", "function '"];
+    let faults = ["expect", "requires", "coerc", "comparable", "argument"];
+    let name = wrong.iter().find_map(|before| {
+        message.strip_prefix(before).and_then(|rest| rest.split_once('\'')).map(|(name, _)| name)
+    })?;
+    faults.iter().any(|fault| message.contains(fault)).then(|| {
+        let types = message.rsplit_once("DataType: ").and_then(|(_, rest)| rest.split_once(')'));
+        let types = types.map(|(ty, _)| pg_types(ty));
+        no_function(name, types, text)
+    })
+}
+
+fn no_function(name: &str, types: Option<String>, text: &str) -> SqlError {
+    let name = name.to_lowercase();
+    let call = types.map_or_else(|| name.clone(), |types| format!("{name}({types})"));
+    let mut error = SqlError::new(SqlState::UNDEFINED_FUNCTION, format!("function {call} does not exist"))
+        .with_hint(NO_FUNCTION_HINT);
+    error.position = dialect::position_of(text, &[name.as_str()]);
+    error
+}
+
+/// `Utf8, Timestamp(µs, "UTC")` as `text, timestamp with time zone`.
+fn pg_types(arrow: &str) -> String {
+    let (mut depth, mut start) = (0usize, 0);
+    let mut parts = Vec::new();
+    for (at, c) in arrow.char_indices() {
+        match c {
+            '(' | '[' => depth += 1,
+            ')' | ']' => depth = depth.saturating_sub(1),
+            ',' if depth == 0 => {
+                parts.push(pg_type(&arrow[start..at]));
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(pg_type(&arrow[start..]));
+    parts.join(", ")
+}
+
+/// The PostgreSQL name of an Arrow type.
+fn pg_type(arrow: &str) -> String {
+    match arrow.trim().parse::<DataType>() {
+        Ok(DataType::Null) => "unknown".to_owned(),
+        Ok(DataType::Decimal128(..)) => "numeric".to_owned(),
+        Ok(ty) => PgType::of_arrow(&ty).name(),
+        Err(_) => arrow.trim().to_lowercase(),
+    }
+}
+
+fn operator(message: &str) -> Option<SqlError> {
+    let operation = between(message, "Cannot coerce arithmetic expression ", " to valid types")
+        .or_else(|| message.strip_prefix("Cannot infer common argument type for comparison operation "))
+        .or_else(|| message.strip_prefix("Cannot infer common argument type for logical boolean operation "))
+        .or_else(|| message.strip_prefix("Cannot infer common array type for arrow operation "))
+        .or_else(|| message.strip_prefix("Cannot infer common string type for string concat operation "))
+        .or_else(|| message.strip_prefix("Cannot infer common type for bitwise operation "))?;
+    let operator = operation.split(' ').find(|word| {
+        !word.is_empty() && word.chars().all(|c| "+-*/%=<>!~|&#@^".contains(c))
+            || matches!(*word, "AND" | "OR" | "LIKE" | "ILIKE")
+    })?;
+    let (left, right) = operation.split_once(&format!(" {operator} "))?;
+    let operator = match operator {
+        "!=" => "<>",
+        other => other,
+    };
+    let message = format!("operator does not exist: {} {operator} {}", pg_type(left), pg_type(right));
+    Some(SqlError::new(SqlState::UNDEFINED_FUNCTION, message).with_hint(NO_OPERATOR_HINT))
+}
+
+fn grouping(message: &str, text: &str) -> Option<SqlError> {
+    if !(message.contains("must be in GROUP BY") || message.contains("must appear in the GROUP BY clause")) {
+        return None;
+    }
+    let quoted = between(message, "column \"", "\"")
+        .or_else(|| between(message, "HAVING clause references: ", " must appear"))
+        .or_else(|| between(message, "aggregate function: ", "; "));
+    let column = quoted.unwrap_or_default();
+    let parts: Vec<&str> = column.split('.').map(output_name).collect();
+    let shown = parts[parts.len().saturating_sub(2)..].join(".");
+    let mut error = SqlError::new(
+        SqlState::GROUPING_ERROR,
+        format!("column \"{shown}\" must appear in the GROUP BY clause or be used in an aggregate function"),
+    );
+    error.position = dialect::position_of(text, &parts)
+        .or_else(|| dialect::position_of(text, &parts[parts.len().saturating_sub(1)..]));
+    Some(error)
+}
+
+/// A value that is not one of its type.
+fn value(message: &str) -> Option<SqlError> {
+    let string = between(message, "Cannot cast string '", "' to value of ")
+        .or_else(|| between(message, "Cannot cast value '", "' to value of "));
+    if let Some(value) = string {
+        let ty = between(message, "to value of ", " type").map(pg_type).unwrap_or_default();
+        return Some(invalid_text(value, &ty));
+    }
+    if let Some(value) = between(message, "Error parsing timestamp from '", "'") {
+        return Some(invalid_text(value, "timestamp"));
+    }
+    if let Some(rest) = message.strip_prefix("Invalid input syntax for type interval: ") {
+        return Some(invalid_text(rest.trim_matches('"'), "interval"));
+    }
+    if let Some(value) = between(message, "Can't cast value ", " to type ") {
+        let (_, ty) = message.rsplit_once(" to type ")?;
+        let _ = value;
+        return Some(out_of_range(&pg_type(ty)));
+    }
+    if message.contains("is too large to store in a Decimal")
+        || message.contains("is too small to store in a Decimal")
+        || message.contains("Cannot cast to Decimal")
+    {
+        return Some(SqlError::new(SqlState::NUMERIC_OUT_OF_RANGE, "numeric field overflow"));
+    }
+    let pair = between(message, "Casting from ", " not supported")
+        .or_else(|| message.strip_prefix("Unsupported CAST from "))
+        .or_else(|| message.strip_prefix("Cannot automatically convert "))?;
+    let (from, to) = pair.split_once(" to ")?;
+    let message = format!("cannot cast type {} to {}", pg_type(from), pg_type(to));
+    Some(SqlError::new(SqlState::CANNOT_COERCE, message))
+}
+
+/// Text that is no value of a type: what it looks like decides the code.
+fn invalid_text(value: &str, ty: &str) -> SqlError {
+    let integer = matches!(ty, "smallint" | "integer" | "bigint" | "oid");
+    let digits = value.trim().trim_start_matches(['+', '-']);
+    if integer && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        let message = format!("value \"{value}\" is out of range for type {ty}");
+        return SqlError::new(SqlState::NUMERIC_OUT_OF_RANGE, message);
+    }
+    let state = match ty {
+        "date" | "interval" => SqlState::INVALID_DATETIME_FORMAT,
+        ty if ty.starts_with("time") => SqlState::INVALID_DATETIME_FORMAT,
+        _ => SqlState::INVALID_TEXT_REPRESENTATION,
+    };
+    SqlError::new(state, format!("invalid input syntax for type {ty}: \"{value}\""))
+}
+
+fn arithmetic(message: &str) -> Option<SqlError> {
+    let lower = message.to_ascii_lowercase();
+    if lower.contains("divide by zero") || lower.contains("division by zero") {
+        return Some(SqlError::new(SqlState::DIVISION_BY_ZERO, "division by zero"));
+    }
+    (lower.contains("overflow happened") || lower.contains("arithmetic overflow")).then(|| overflow(message))
+}
+
+/// `Overflow happened on: 2147483647 + 1`. The type is the narrowest that both operands fit in and
+/// the result does not.
+pub(super) fn overflow(message: &str) -> SqlError {
+    let numbers: Vec<i128> = message
+        .split([' ', ':'])
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let result = match &numbers[..] {
+        [left, right] if message.contains(" * ") => left.checked_mul(*right),
+        [left, right] if message.contains(" - ") => left.checked_sub(*right),
+        [left, right] => left.checked_add(*right),
+        _ => None,
+    };
+    let fits = |min: i64, max: i64| numbers.iter().all(|n| (i128::from(min)..=i128::from(max)).contains(n));
+    let ty = if numbers.len() == 2 && fits(i32::MIN.into(), i32::MAX.into()) {
+        match result {
+            Some(result) if i16::try_from(result).is_err() && i32::try_from(result).is_ok() => "smallint",
+            _ => "integer",
+        }
+    } else if fits(i64::MIN, i64::MAX) {
+        "bigint"
+    } else {
+        "numeric"
+    };
+    out_of_range(ty)
+}
+
+fn out_of_range(ty: &str) -> SqlError {
+    SqlError::new(SqlState::NUMERIC_OUT_OF_RANGE, format!("{ty} out of range"))
+}
+
+fn other(message: &str) -> Option<SqlError> {
+    if message.contains("scalar subquery") && message.contains("more than one row")
+        || message.contains("Scalar subquery") && message.contains("more than one")
+    {
+        let message = "more than one row returned by a subquery used as an expression";
+        return Some(SqlError::new(SqlState(*b"21000"), message));
+    }
+    if message.contains("No value found for placeholder") || message.contains("Placeholder type could not be resolved") {
+        let message = "could not determine data type of a parameter";
+        return Some(SqlError::new(SqlState::INDETERMINATE_DATATYPE, message));
+    }
+    if let Some(name) = between(message, "Invalid placeholder, ", ": $") {
+        let _ = name;
+        let number = message.rsplit_once(": ").map_or("", |(_, number)| number);
+        return Some(SqlError::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {number}")));
+    }
+    if let Some((_, rest)) = message.split_once("queries have different number of columns") {
+        let _ = rest;
+        let message = "each UNION, INTERSECT or EXCEPT query must have the same number of columns";
+        return Some(SqlError::new(SqlState::SYNTAX_ERROR, message));
+    }
+    if message.starts_with("Unsupported SQL type ") {
+        let name = message.trim_start_matches("Unsupported SQL type ").to_lowercase();
+        return Some(SqlError::unsupported(format!("type {name}")));
+    }
+    None
+}
+
+/// A message as PostgreSQL begins and ends one: first line, lower case, no full stop.
+pub(super) fn sentence(message: &str) -> String {
+    let line = strip(message).lines().next().unwrap_or_default().trim_end_matches('.');
+    let mut chars = line.chars();
+    match (chars.next(), chars.clone().next()) {
+        // SELECT stays, "Unsupported" does not.
+        (Some(first), Some(second)) if !second.is_uppercase() => {
+            first.to_lowercase().collect::<String>() + chars.as_str()
+        }
+        _ => line.to_owned(),
+    }
+}
+
+/// The whole message on one line, without the plea to report a bug elsewhere.
+pub(super) fn detail(message: &str) -> String {
+    let message = message.split("\nThis issue was likely caused").next().unwrap_or_default();
+    let message = message.split(".\nThis was likely caused").next().unwrap_or_default();
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// How many letters differ between two names (Levenshtein).
+pub(super) fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,140 @@
+//! The threads that plan and run queries, apart from those that serve connections.
+//!
+//! Their stacks are deep, because planning recurses over the statement. What a query returns
+//! passes through a short channel: when the client reads slowly the query waits, and when the
+//! receiver goes the query's task is ended, wherever it is.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arrow::array::RecordBatch;
+use futures::{FutureExt, Stream, StreamExt};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::error::{Result, SqlError};
+
+/// Reserved, not used: pages of a stack cost memory when they are touched.
+const STACK_BYTES: usize = 64 << 20;
+/// Batches that wait for the client.
+const BATCHES_AHEAD: usize = 2;
+
+/// The threads.
+pub(crate) struct QueryRuntime {
+    runtime: Option<Runtime>,
+}
+
+impl QueryRuntime {
+    pub(crate) fn new(threads: usize) -> std::io::Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads.max(1))
+            .thread_name("slicedb-query")
+            .thread_stack_size(STACK_BYTES)
+            .enable_all()
+            .build()?;
+        Ok(QueryRuntime { runtime: Some(runtime) })
+    }
+
+    /// Runs `work` there and waits. Dropping the result ends it.
+    pub(crate) fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> impl Future<Output = Result<T>> + Send + 'static {
+        let task = self.runtime.as_ref().map(|runtime| Task(runtime.spawn(work)));
+        async move {
+            match task {
+                Some(task) => task.await,
+                None => Err(stopped()),
+            }
+        }
+    }
+
+    /// Runs a stream there. Dropping the receiver ends it.
+    pub(crate) fn stream(
+        &self,
+        mut batches: impl Stream<Item = Result<RecordBatch>> + Send + Unpin + 'static,
+        holds: impl Send + 'static,
+    ) -> RowReceiver {
+        let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+        let work = async move {
+            while let Some(batch) = batches.next().await {
+                let failed = batch.is_err();
+                if sender.send(batch).await.is_err() || failed {
+                    break;
+                }
+            }
+            drop(holds);
+            Ok(())
+        };
+        let task = self.runtime.as_ref().map(|runtime| Task(runtime.spawn(work)));
+        RowReceiver { receiver, task }
+    }
+}
+
+impl Drop for QueryRuntime {
+    fn drop(&mut self) {
+        // The last handle may go on one of its own threads, which may not wait for itself.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A task that ends when nobody waits for it.
+struct Task<T>(JoinHandle<Result<T>>);
+
+impl<T> Future for Task<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        self.0.poll_unpin(context).map(|joined| match joined {
+            Ok(result) => result,
+            Err(e) if e.is_panic() => Err(SqlError::internal("the query ended in an internal error")),
+            Err(_) => Err(stopped()),
+        })
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn stopped() -> SqlError {
+    SqlError::new(crate::error::SqlState::ADMIN_SHUTDOWN, "the server is shutting down")
+}
+
+/// Batches on their way from the query's thread.
+pub(crate) struct RowReceiver {
+    receiver: mpsc::Receiver<Result<RecordBatch>>,
+    task: Option<Task<()>>,
+}
+
+impl Stream for RowReceiver {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match self.receiver.poll_recv(context) {
+            Poll::Ready(None) => {
+                // A query that ended in a panic has sent no error itself.
+                let Some(mut task) = self.task.take() else { return Poll::Ready(None) };
+                match task.poll_unpin(context) {
+                    Poll::Ready(Err(e)) => Poll::Ready(Some(Err(e))),
+                    Poll::Ready(Ok(())) => Poll::Ready(None),
+                    Poll::Pending => {
+                        self.task = Some(task);
+                        Poll::Pending
+                    }
+                }
+            }
+            other => other,
+        }
+    }
+}
+
+/// Keeps a runtime for as long as anything of it is in use.
+pub(crate) type SharedRuntime = Arc<QueryRuntime>;

@@ -1,0 +1,247 @@
+//! CREATE TABLE and DROP TABLE.
+
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
+use slicedb_storage::table::{DAY_US, HOUR_US};
+use slicedb_storage::{Layout, TableDef};
+
+use super::{Outcome, Session};
+use crate::catalog::{ColumnEntry, PUBLIC, TableEntry, table_oid, undefined};
+use crate::dialect::{CreateTable, DropTable};
+use crate::error::{Result, SqlError, SqlState};
+use crate::types::{FormatSettings, PgType};
+
+/// PostgreSQL's limit.
+const COLUMNS_MAX: usize = 1600;
+
+impl Session {
+    pub(super) async fn create_table(&mut self, create: &CreateTable) -> Result<Outcome> {
+        let mut writes = self.start_write("CREATE TABLE")?;
+        let view = self.view_for(&mut writes)?;
+        let catalog = self.database.catalogs().of(&view.state)?;
+        let schema = create.name.schema.as_deref().unwrap_or(PUBLIC);
+        if schema != PUBLIC {
+            let known = matches!(schema, "pg_catalog" | "information_schema");
+            self.give_back(writes);
+            return Err(if known {
+                let message = format!("permission denied to create \"{}\"", create.name);
+                SqlError::new(SqlState::INSUFFICIENT_PRIVILEGE, message)
+                    .with_detail("System catalog modifications are currently disallowed.")
+            } else {
+                SqlError::new(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{schema}\" does not exist"))
+            });
+        }
+        if catalog.get(schema, &create.name.name).is_some() {
+            self.give_back(writes);
+            let message = format!("relation \"{}\" already exists", create.name.name);
+            let exists = SqlError::new(SqlState::DUPLICATE_TABLE, message);
+            if !create.if_not_exists {
+                return Err(exists);
+            }
+            self.notify(SqlError { message: format!("{}, skipping", exists.message), ..exists });
+            return Ok(Outcome::Command("CREATE TABLE".into()));
+        }
+        for column in &create.columns {
+            if let Some(default) = &column.default {
+                // A default that cannot be evaluated is refused now and not with the first row.
+                self.constant(default, &column.ty).await?;
+            }
+        }
+        let entry = define(create, self.database.engine().new_table_id())?;
+        writes.put_table((*entry.def).clone());
+        writes.put_record(&view, &entry.record_name(), Some(entry.record()));
+        self.finish_write(writes).await.map_err(|e| match e.state {
+            SqlState::SERIALIZATION_FAILURE if self.is_autocommit() => {
+                let message = format!("relation \"{}\" already exists", create.name.name);
+                SqlError::new(SqlState::DUPLICATE_TABLE, message)
+            }
+            _ => e,
+        })?;
+        Ok(Outcome::Command("CREATE TABLE".into()))
+    }
+
+    pub(super) async fn drop_table(&mut self, drop: &DropTable) -> Result<Outcome> {
+        let mut writes = self.start_write("DROP TABLE")?;
+        let view = self.view_for(&mut writes)?;
+        let catalog = self.database.catalogs().of(&view.state)?;
+        for name in &drop.names {
+            match catalog.find(name) {
+                Ok(entry) => {
+                    writes.drop_table(entry.def.id);
+                    writes.put_record(&view, &entry.record_name(), None);
+                }
+                Err(_) if drop.if_exists => {
+                    let message = format!("table \"{name}\" does not exist, skipping");
+                    self.notify(SqlError::new(SqlState([b'0'; 5]), message));
+                }
+                Err(_) => {
+                    self.give_back(writes);
+                    let message = format!("table \"{name}\" does not exist");
+                    return Err(SqlError { message, ..undefined(name) });
+                }
+            }
+        }
+        self.finish_write(writes).await?;
+        Ok(Outcome::Command("DROP TABLE".into()))
+    }
+
+    /// Ends a write that changed nothing.
+    pub(super) fn give_back(&mut self, writes: slicedb_storage::Transaction) {
+        if let Some(open) = &mut self.open
+            && !writes.is_empty()
+        {
+            open.writes = Some(writes);
+        }
+    }
+}
+
+fn define(create: &CreateTable, id: slicedb_storage::TableId) -> Result<TableEntry> {
+    if create.columns.len() > COLUMNS_MAX {
+        let message = format!("tables can have at most {COLUMNS_MAX} columns");
+        return Err(SqlError::new(SqlState::TOO_MANY_COLUMNS, message));
+    }
+    for (i, column) in create.columns.iter().enumerate() {
+        if create.columns[..i].iter().any(|earlier| earlier.name == column.name) {
+            let message = format!("column \"{}\" specified more than once", column.name);
+            return Err(SqlError::new(SqlState::DUPLICATE_COLUMN, message));
+        }
+    }
+    let wanted = Hypertable::of(create)?;
+    let mut columns: Vec<ColumnEntry> = create
+        .columns
+        .iter()
+        .map(|column| ColumnEntry {
+            name: column.name.clone(),
+            ty: column.ty.clone(),
+            not_null: column.not_null || create.primary_key.contains(&column.name),
+            default: column.default.as_ref().map(ToString::to_string),
+        })
+        .collect();
+    let position = |name: &str| columns.iter().position(|column| column.name == name);
+    let layout = match wanted {
+        Some(hypertable) => {
+            if !create.primary_key.is_empty() {
+                return Err(SqlError::unsupported("a primary key on a time-series table")
+                    .with_hint("Leave the key out: rows of a time-series table are not looked up by it."));
+            }
+            let time = hypertable.time_column(&columns)?;
+            let key = hypertable.key.as_deref().map(|key| {
+                position(key).ok_or_else(|| {
+                    let message = format!("column \"{key}\" does not exist");
+                    SqlError::new(SqlState::UNDEFINED_COLUMN, message)
+                })
+            });
+            let key = key.transpose()?;
+            columns[time].not_null = true;
+            Layout::TimeSeries { time, key, chunk_us: hypertable.chunk_us, retention_us: None }
+        }
+        None => {
+            Layout::Reference { primary_key: create.primary_key.iter().filter_map(|key| position(key)).collect() }
+        }
+    };
+    entry_of(id, PUBLIC, &create.name.name, columns, layout)
+}
+
+/// The entry of a table with these columns.
+pub(super) fn entry_of(
+    id: slicedb_storage::TableId,
+    schema: &str,
+    name: &str,
+    columns: Vec<ColumnEntry>,
+    layout: Layout,
+) -> Result<TableEntry> {
+    let fields: Vec<_> = columns.iter().map(|c| c.ty.field(&c.name, !c.not_null)).collect();
+    let def = TableDef::new(id, Arc::new(Schema::new(fields)), layout)?;
+    Ok(TableEntry {
+        schema: schema.to_owned(),
+        name: name.to_owned(),
+        oid: table_oid(id),
+        def: Arc::new(def),
+        columns,
+    })
+}
+
+/// What `WITH (tsdb.…)` and `create_hypertable` ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hypertable {
+    pub(super) time: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) chunk_us: i64,
+}
+
+impl Default for Hypertable {
+    fn default() -> Self {
+        Hypertable { time: None, key: None, chunk_us: HOUR_US }
+    }
+}
+
+impl Hypertable {
+    fn of(create: &CreateTable) -> Result<Option<Hypertable>> {
+        let mut hypertable = None;
+        let mut wanted = Hypertable::default();
+        for (name, value) in &create.options {
+            match name.as_str() {
+                "tsdb.hypertable" => {
+                    let is_one = value.as_bool().ok_or_else(|| {
+                        let message = format!("invalid value for tsdb.hypertable: \"{}\"", value.as_str());
+                        SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message)
+                    })?;
+                    hypertable = Some(is_one);
+                }
+                "tsdb.partition_column" => wanted.time = Some(value.as_str().to_owned()),
+                "tsdb.segmentby" | "tsdb.segment_by" => wanted.key = Some(value.as_str().to_owned()),
+                "tsdb.chunk_interval" => wanted.chunk_us = interval_us(value.as_str())?,
+                _ => {
+                    let message = format!("unrecognized parameter \"{name}\"");
+                    return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
+                }
+            }
+        }
+        if hypertable != Some(true) && !create.options.is_empty() {
+            let message = "tsdb options take effect only with tsdb.hypertable";
+            return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
+        }
+        Ok(hypertable.filter(|&is_one| is_one).map(|_| wanted))
+    }
+
+    /// Position of the time column: the one that is named, or the only one there is.
+    pub(super) fn time_column(&self, columns: &[ColumnEntry]) -> Result<usize> {
+        let is_time = |ty: &PgType| matches!(ty, PgType::Timestamp | PgType::Timestamptz);
+        let Some(name) = &self.time else {
+            let times: Vec<usize> = (0..columns.len()).filter(|&c| is_time(&columns[c].ty)).collect();
+            return match times[..] {
+                [one] => Ok(one),
+                _ => Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "partition column could not be determined")
+                    .with_hint("Use tsdb.partition_column to name it.")),
+            };
+        };
+        let position = columns.iter().position(|column| column.name == *name).ok_or_else(|| {
+            SqlError::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" does not exist"))
+        })?;
+        if !is_time(&columns[position].ty) {
+            let message = format!("invalid type for dimension \"{name}\"");
+            return Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message)
+                .with_hint("Use a column of type timestamp or timestamptz."));
+        }
+        Ok(position)
+    }
+}
+
+/// A fixed interval in microseconds.
+///
+/// # Errors
+/// 22007 when it is none, 22023 when it has months, whose length varies.
+pub(super) fn interval_us(text: &str) -> Result<i64> {
+    use arrow::array::AsArray;
+    use arrow::datatypes::IntervalMonthDayNanoType;
+    let mut builder = crate::types::ColumnBuilder::new(&PgType::Interval, 1, &FormatSettings::default());
+    builder.append_text(text.as_bytes())?;
+    let value = builder.finish();
+    let value = value.as_primitive::<IntervalMonthDayNanoType>().value(0);
+    if value.months != 0 {
+        let message = format!("interval \"{text}\" must not have months");
+        return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message).with_hint("Use days."));
+    }
+    Ok(i64::from(value.days).saturating_mul(DAY_US).saturating_add(value.nanoseconds / 1000))
+}

@@ -1,0 +1,265 @@
+//! One connection's conversation with the database.
+//!
+//! A statement is parsed ([`Session::parse`]), planned ([`Session::prepare`]) and run
+//! ([`Session::execute`]). Its answer is an [`Outcome`]. Nothing of one session reaches another but
+//! what it commits.
+
+mod admin;
+mod clock;
+mod copy;
+mod ddl;
+mod dml;
+mod explain;
+mod outcome;
+mod query;
+mod settings;
+mod show;
+mod transaction;
+mod write;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::catalog::system::SessionInfo;
+pub use crate::database::{Database, DatabaseOptions};
+use crate::dialect::{self, Parsed, Statement};
+use crate::error::{Result, SqlError, SqlState};
+use crate::types::{FormatSettings, PgType};
+pub use copy::CopyIn;
+use outcome::unless;
+pub use outcome::{
+    Canceller, CopyOut, Notice, Outcome, OutputColumn, Param, Prepared, RowStream, Rows, RowsTag, Severity,
+    TransactionStatus,
+};
+pub use settings::{Kind, SERVER_VERSION, SETTINGS, Setting, Settings};
+use transaction::Open;
+
+/// Statements that `PREPARE` may keep in one session.
+const PREPARED_MAX: usize = 256;
+
+/// Who connects, and how.
+#[derive(Debug, Clone, Default)]
+pub struct SessionOptions {
+    /// The role.
+    pub user: String,
+    /// The database.
+    pub database: String,
+    /// The client's name for itself.
+    pub application_name: String,
+    /// The number that cancel requests name.
+    pub pid: i32,
+    /// Settings that the client asks for.
+    pub settings: Vec<(String, String)>,
+}
+
+/// A session.
+pub struct Session {
+    database: Database,
+    info: Arc<SessionInfo>,
+    settings: Settings,
+    /// What `RESET` goes back to.
+    initial: Settings,
+    /// What the client was told last.
+    reported: Settings,
+    open: Option<Open>,
+    notices: Vec<Notice>,
+    /// By the name that `PREPARE` gave.
+    prepared: HashMap<String, Arc<Prepared>>,
+    canceller: Canceller,
+}
+
+impl Session {
+    pub(crate) fn new(database: Database, options: SessionOptions) -> Result<Self> {
+        let mut settings = Settings::default();
+        settings.set("application_name", Some(&options.application_name))?;
+        for (name, value) in &options.settings {
+            settings.set(name, Some(value))?;
+        }
+        let info = SessionInfo { user: options.user, database: options.database, pid: options.pid };
+        Ok(Session {
+            database,
+            info: Arc::new(info),
+            initial: settings.clone(),
+            reported: settings.clone(),
+            settings,
+            open: None,
+            notices: Vec::new(),
+            prepared: HashMap::new(),
+            canceller: Canceller::new(),
+        })
+    }
+
+    /// Takes a text apart into statements.
+    pub fn parse(&self, sql: &str) -> Result<Vec<Parsed>> {
+        dialect::parse(sql)
+    }
+
+    /// Plans a statement. Types of parameters that are `None` are inferred.
+    pub async fn prepare(&mut self, parsed: Parsed, types: Vec<Option<PgType>>) -> Result<Arc<Prepared>> {
+        self.refuse_if_failed(&parsed.statement)?;
+        let mut interrupt = self.canceller.interrupt(self.settings.statement_timeout());
+        let (params, columns) = unless(&mut interrupt, self.describe(&parsed.statement, types)).await?;
+        Ok(Arc::new(Prepared { params, columns: columns.map(Arc::new), parsed }))
+    }
+
+    /// Plans and runs a statement without parameters.
+    pub async fn run(&mut self, parsed: Parsed) -> Result<Outcome> {
+        let prepared = Prepared { params: Vec::new(), columns: None, parsed };
+        self.execute(&Arc::new(prepared), Vec::new()).await
+    }
+
+    /// Runs a planned statement.
+    pub async fn execute(&mut self, prepared: &Arc<Prepared>, params: Vec<Param>) -> Result<Outcome> {
+        self.refuse_if_failed(&prepared.parsed.statement)?;
+        let timeout = self.settings.statement_timeout();
+        self.dispatch(&prepared.parsed.statement, &prepared.parsed.text, params, timeout).await
+    }
+
+    async fn dispatch(
+        &mut self,
+        statement: &Statement,
+        text: &str,
+        params: Vec<Param>,
+        timeout: Option<std::time::Duration>,
+    ) -> Result<Outcome> {
+        let mut interrupt = self.canceller.interrupt(timeout);
+        match statement {
+            Statement::Query(query) => self.query(query, text, params, interrupt).await,
+            Statement::Insert(insert) => self.insert(insert, text, &params, &mut interrupt).await,
+            Statement::Update(update) => self.update(update, text, &params, &mut interrupt).await,
+            Statement::Delete(delete) => self.delete(delete, text, &params, &mut interrupt).await,
+            Statement::Truncate(truncate) => self.truncate(truncate).await,
+            Statement::CreateTable(create) => self.create_table(create).await,
+            Statement::DropTable(drop) => self.drop_table(drop).await,
+            Statement::Explain(explain) => unless(&mut interrupt, self.explain(explain, text, params)).await,
+            Statement::Copy(copy) => self.copy(copy, text, interrupt).await,
+            Statement::Admin(call) => self.admin(call).await,
+            Statement::Begin(modes) => self.begin(modes).map(|()| Outcome::Command("BEGIN".into())),
+            Statement::Commit { chain } => Ok(Outcome::Command(self.commit(*chain).await?.into())),
+            Statement::Rollback { chain } => {
+                self.rollback(*chain);
+                Ok(Outcome::Command("ROLLBACK".into()))
+            }
+            Statement::Savepoint(name) => {
+                self.savepoint(name.clone())?;
+                Ok(Outcome::Command("SAVEPOINT".into()))
+            }
+            Statement::ReleaseSavepoint(name) => {
+                self.release(name)?;
+                Ok(Outcome::Command("RELEASE".into()))
+            }
+            Statement::RollbackTo(name) => {
+                self.rollback_to(name)?;
+                Ok(Outcome::Command("ROLLBACK".into()))
+            }
+            Statement::Set { name, value, local } => self.set(name, value, *local),
+            Statement::SetTransaction(modes) => {
+                self.set_modes(modes)?;
+                Ok(Outcome::Command("SET".into()))
+            }
+            Statement::SetSessionCharacteristics(modes) => self.set_characteristics(modes),
+            Statement::Show(name) => self.show(name),
+            Statement::Reset(name) => self.reset(name),
+            Statement::Discard(what) => self.discard(*what),
+            Statement::Prepare(prepare) => {
+                if self.prepared.contains_key(&prepare.name) {
+                    let message = format!("prepared statement \"{}\" already exists", prepare.name);
+                    return Err(SqlError::new(SqlState::DUPLICATE_PREPARED_STATEMENT, message));
+                }
+                if self.prepared.len() >= PREPARED_MAX {
+                    let message = format!("a session can keep at most {PREPARED_MAX} prepared statements");
+                    return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
+                }
+                let types = prepare.types.iter().cloned().map(Some).collect();
+                let described = self.describe(&prepare.statement, types);
+                let (params, columns) = unless(&mut interrupt, described).await?;
+                let parsed = Parsed {
+                    statement: (*prepare.statement).clone(),
+                    text: prepare.text.clone(),
+                    offset: 0,
+                };
+                let prepared = Prepared { params, columns: columns.map(Arc::new), parsed };
+                self.prepared.insert(prepare.name.clone(), Arc::new(prepared));
+                Ok(Outcome::Command("PREPARE".into()))
+            }
+            Statement::Execute(execute) => {
+                let prepared = self.named(&execute.name)?;
+                let params = unless(&mut interrupt, self.arguments(&prepared, &execute.arguments)).await?;
+                Box::pin(self.dispatch(&prepared.parsed.statement, &prepared.parsed.text, params, timeout)).await
+            }
+            Statement::Deallocate(Some(name)) => {
+                self.named(name)?;
+                self.prepared.remove(name);
+                Ok(Outcome::Command("DEALLOCATE".into()))
+            }
+            Statement::Deallocate(None) => {
+                self.prepared.clear();
+                Ok(Outcome::Command("DEALLOCATE ALL".into()))
+            }
+            Statement::Declare(_) | Statement::Fetch(_) | Statement::Move(_) | Statement::Close(_) => {
+                Err(SqlError::unsupported(statement.name())
+                    .with_hint("Use a portal with a row limit (the driver's fetch size)."))
+            }
+            Statement::Unlisten => Ok(Outcome::Command("UNLISTEN".into())),
+        }
+    }
+
+    /// The statement that `PREPARE` named so.
+    fn named(&self, name: &str) -> Result<Arc<Prepared>> {
+        self.prepared.get(name).cloned().ok_or_else(|| {
+            let message = format!("prepared statement \"{name}\" does not exist");
+            SqlError::new(SqlState::INVALID_SQL_STATEMENT_NAME, message)
+        })
+    }
+
+    fn refuse_if_failed(&self, statement: &Statement) -> Result<()> {
+        let ends = matches!(
+            statement,
+            Statement::Commit { .. } | Statement::Rollback { .. } | Statement::RollbackTo(_)
+        );
+        if self.status() == TransactionStatus::Failed && !ends {
+            let message = "current transaction is aborted, commands ignored until end of transaction block";
+            return Err(SqlError::new(SqlState::IN_FAILED_SQL_TRANSACTION, message));
+        }
+        Ok(())
+    }
+
+    pub(super) fn warn(&mut self, state: SqlState, message: &str) {
+        self.notices.push(Notice { severity: Severity::Warning, message: SqlError::new(state, message) });
+    }
+
+    pub(super) fn notify(&mut self, message: SqlError) {
+        self.notices.push(Notice { severity: Severity::Notice, message });
+    }
+
+    /// Messages that came up since this was asked last.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Settings that changed since this was asked last and that the client is told of.
+    pub fn take_parameter_changes(&mut self) -> Vec<(String, String)> {
+        if self.settings == self.reported {
+            return Vec::new();
+        }
+        let changes = self.settings.reported_changes(&self.reported);
+        self.reported = self.settings.clone();
+        changes
+    }
+
+    /// Settings that a new client is told of.
+    pub fn startup_parameters(&self) -> Vec<(String, String)> {
+        let reported = SETTINGS.iter().filter(|setting| setting.reported);
+        reported.map(|s| (s.name.to_owned(), self.settings.value(s).to_owned())).collect()
+    }
+
+    /// How values are read and printed now.
+    pub fn format_settings(&self) -> FormatSettings {
+        self.settings.format(self.database.engine().now())
+    }
+
+    /// Ends the running statement from elsewhere.
+    pub fn canceller(&self) -> Canceller {
+        self.canceller.clone()
+    }
+}

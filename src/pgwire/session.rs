@@ -1,0 +1,267 @@
+//! The loop of a connection that has logged in: a message, its answer, the next message.
+//!
+//! What interrupts a message is a [`Fault`]: a statement's error is told and the loop goes on, in the
+//! extended protocol with the next Sync; an [`End`] leaves the loop. A CommandComplete of the
+//! extended protocol is *held* until the next message: if that is the Sync which commits the work,
+//! the client hears it only once the work is durable, and never hears both it and an error.
+
+use bytes::{Buf, BytesMut};
+use pgwire::messages::response::{CommandComplete, ReadyForQuery, TransactionStatus as Status};
+use pgwire::messages::startup::ParameterStatus;
+use pgwire::messages::{DecodeContext, Message};
+use slicedb_sql::dialect::{Discard, Statement};
+use slicedb_sql::error::SqlError;
+use slicedb_sql::session::{Session, TransactionStatus};
+
+use super::cancel::Registration;
+use super::channel::{Channel, Phase};
+use super::error::{End, Fault, clean, notice, response, violation};
+use super::guard::{self, HEADER_BYTES, Kind};
+use super::options::WireOptions;
+use super::portal::Portals;
+use super::startup::Login;
+use super::statement::Statements;
+
+/// A connection that has logged in.
+pub(super) struct Connection<'a> {
+    pub(super) channel: &'a mut Channel,
+    pub(super) session: Session,
+    pub(super) statements: Statements,
+    pub(super) portals: Portals,
+    // The session is in an implicit transaction that has to be ended.
+    pub(super) implicit: bool,
+    // Everything up to the next Sync is dropped.
+    skipping: bool,
+    // The tag of a CommandComplete that has not been told yet.
+    pub(super) held: Option<String>,
+    registration: Registration,
+}
+
+impl<'a> Connection<'a> {
+    /// Takes over from startup.
+    pub(super) fn new(channel: &'a mut Channel, login: Login, options: &WireOptions) -> Self {
+        let (session, registration) = login.into_parts();
+        Connection {
+            channel,
+            session,
+            statements: Statements::new(options),
+            portals: Portals::new(options),
+            implicit: false,
+            skipping: false,
+            held: None,
+            registration,
+        }
+    }
+
+    /// Answers messages until the connection ends.
+    pub(super) async fn run(mut self) -> End {
+        loop {
+            let end = match self.step().await {
+                Ok(()) => continue,
+                Err(Fault::Statement(error)) => match self.failed(&error).await {
+                    Ok(()) => {
+                        self.skipping = true;
+                        continue;
+                    }
+                    Err(end) => end,
+                },
+                Err(Fault::End(end)) => end,
+            };
+            // What the statement started elsewhere shall stop too.
+            self.session.canceller().cancel();
+            return end;
+        }
+    }
+
+    async fn step(&mut self) -> Result<(), Fault> {
+        let idle = !self.implicit && self.session.status() == TransactionStatus::Idle;
+        let until = if idle {
+            Phase::Draining
+        } else {
+            Phase::Terminating
+        };
+        let (header, message) = self.channel.next(until).await?;
+        match header.kind {
+            Kind::Terminate => return Err(End::Closed.into()),
+            Kind::Sync => return self.sync().await,
+            _ if self.skipping => return Ok(()),
+            // What is left of a COPY that has failed.
+            Kind::CopyData | Kind::CopyDone | Kind::CopyFail => return Ok(()),
+            _ => self.tell_held(),
+        }
+        match header.kind {
+            Kind::Query => {
+                let answer = self.query(message).await;
+                self.end_query(answer).await
+            }
+            Kind::FunctionCall => {
+                let error = SqlError::unsupported("the function call message");
+                self.end_query(Err(error.into())).await
+            }
+            Kind::Flush => Ok(self.channel.flush().await?),
+            kind => self.extended(kind, message).await,
+        }
+    }
+
+    // The end of an answer to the simple protocol.
+    async fn end_query(&mut self, answer: Result<(), Fault>) -> Result<(), Fault> {
+        match answer {
+            Ok(()) => {}
+            Err(Fault::Statement(error)) => self.failed(&error).await?,
+            Err(end) => return Err(end),
+        }
+        self.ready().await
+    }
+
+    // Sync ends what the extended protocol began.
+    async fn sync(&mut self) -> Result<(), Fault> {
+        self.skipping = false;
+        let held = self.held.take();
+        match self.commit().await {
+            Ok(()) => self.held = held,
+            Err(Fault::Statement(error)) => self.failed(&error).await?,
+            Err(end) => return Err(end),
+        }
+        self.tell_held();
+        self.ready().await
+    }
+
+    /// Makes sure that an implicit transaction is under way.
+    pub(super) fn begin(&mut self) {
+        if !self.implicit {
+            self.session.begin_implicit();
+            self.implicit = true;
+        }
+    }
+
+    /// Commits the implicit transaction, if there is one.
+    pub(super) async fn commit(&mut self) -> Result<(), Fault> {
+        if self.implicit {
+            self.implicit = false;
+            self.channel.race(self.session.end_implicit(true)).await??;
+        }
+        Ok(())
+    }
+
+    // Tells an error and what it means for the transaction.
+    async fn failed(&mut self, error: &SqlError) -> Result<(), End> {
+        self.tell_held();
+        self.tell_notices();
+        self.channel.put(&response("ERROR", error));
+        // The message may quote values, so only the code is logged, but for faults of our own.
+        let (pid, sqlstate) = (self.registration.pid, error.state.as_str());
+        match &sqlstate[..2] {
+            "XX" | "58" => tracing::error!(pid, %error, detail = ?error.detail, "statement failed"),
+            _ => tracing::info!(pid, sqlstate, "statement failed"),
+        }
+        self.portals.clear();
+        self.session.fail();
+        if self.implicit {
+            self.implicit = false;
+            let ended = self.channel.race(self.session.end_implicit(false)).await?;
+            if let Err(error) = ended {
+                tracing::error!(pid, %error, "rollback failed");
+            }
+        }
+        Ok(())
+    }
+
+    // ReadyForQuery, and what goes with it.
+    async fn ready(&mut self) -> Result<(), Fault> {
+        let status = match self.session.status() {
+            TransactionStatus::Idle => {
+                self.portals.clear();
+                Status::Idle
+            }
+            TransactionStatus::InTransaction => Status::Transaction,
+            TransactionStatus::Failed => Status::Error,
+        };
+        self.tell_notices();
+        for (name, value) in self.session.take_parameter_changes() {
+            self.channel
+                .put(&ParameterStatus::new(clean(&name), clean(&value)));
+        }
+        self.channel.put(&ReadyForQuery::new(status));
+        Ok(self.channel.flush().await?)
+    }
+
+    /// Tells the CommandComplete that was held back.
+    pub(super) fn tell_held(&mut self) {
+        if let Some(tag) = self.held.take() {
+            self.complete(tag);
+        }
+    }
+
+    /// Tells that a statement is done.
+    pub(super) fn complete(&mut self, tag: String) {
+        self.tell_notices();
+        self.channel.put(&CommandComplete::new(tag));
+    }
+
+    /// Tells the notices of the statement so far.
+    pub(super) fn tell_notices(&mut self) {
+        for notices in self.session.take_notices() {
+            self.channel.put(&notice(&notices));
+        }
+    }
+
+    /// DEALLOCATE of a statement that the protocol prepared: drivers mix the two.
+    pub(super) fn deallocate(&mut self, statement: &Statement) -> Option<String> {
+        match statement {
+            Statement::Deallocate(Some(name))
+                if self.session.status() != TransactionStatus::Failed
+                    && !name.is_empty()
+                    && self.statements.remove(name) =>
+            {
+                Some("DEALLOCATE".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// Forgets what a statement of SQL, once done, makes the protocol forget.
+    pub(super) fn forget(&mut self, effect: Effect) {
+        match effect {
+            Effect::None => {}
+            Effect::Statements => self.statements.clear(),
+            Effect::Everything => {
+                self.statements.clear();
+                self.portals.clear();
+            }
+        }
+    }
+}
+
+/// What a statement of SQL does to the protocol's statements and portals.
+#[derive(Clone, Copy)]
+pub(super) enum Effect {
+    None,
+    Statements,
+    Everything,
+}
+
+impl Effect {
+    /// The effect of `statement` if it succeeds.
+    pub(super) fn of(statement: &Statement) -> Effect {
+        match statement {
+            Statement::Deallocate(None) => Effect::Statements,
+            Statement::Discard(Discard::All) => Effect::Everything,
+            _ => Effect::None,
+        }
+    }
+}
+
+/// Decodes a message after the guard has walked it.
+pub(super) fn decode<M: Message>(kind: Kind, mut message: BytesMut) -> Result<M, Fault> {
+    guard::check(kind, &message[HEADER_BYTES..])?;
+    match M::decode(&mut message, &DecodeContext::default()) {
+        Ok(Some(decoded)) if !message.has_remaining() => Ok(decoded),
+        _ => Err(End::Fatal(violation("invalid message format")).into()),
+    }
+}
+
+/// Moves an error's position from the statement to the message that the statement stands in.
+pub(super) fn shifted(mut error: SqlError, offset: usize) -> SqlError {
+    error.position = error.position.map(|position| position + offset);
+    error
+}

@@ -1,0 +1,203 @@
+//! Background work: sealing, merging, retention, removing files. The only scheduler.
+//!
+//! One thread seals, so that writers find room; another merges, expires and reaps. What to do is
+//! chosen by pure functions elsewhere; here it is done, one piece at a time, each bounded by the
+//! sizes in [`crate::Options`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use tracing::{debug, info, warn};
+
+use crate::build::Builder;
+use crate::committer::{Compact, Seal, Work};
+use crate::compaction::{self, Choice};
+use crate::engine::{Reaped, Shared, spawn};
+use crate::retention;
+use crate::state::State;
+use crate::table::TableDef;
+use crate::{Engine, Result, TableId};
+
+/// After a failure background work rests for so many intervals.
+const REST_AFTER_FAILURE: u32 = 10;
+
+/// The threads.
+pub(crate) struct Background {
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Background {
+    pub(crate) fn start(shared: &Arc<Shared>, reaped: Reaped) -> Result<Self> {
+        let mut threads = Vec::new();
+        if shared.options.background {
+            let sealing = shared.clone();
+            threads.push(spawn("slicedb-seal", move || {
+                repeat(&sealing, || sealing.seal_if_due())
+            })?);
+        }
+        let merging = shared.clone();
+        let reap = move || -> Result<()> {
+            for key in reaped.try_iter() {
+                merging.home.store.drop_segment(key)?;
+            }
+            if merging.options.background {
+                expire(&merging)?;
+                while !merging.gauges().stopping && merging.compact_once()? {}
+            }
+            Ok(())
+        };
+        let shared = shared.clone();
+        threads.push(spawn("slicedb-compact", move || repeat(&shared, reap))?);
+        Ok(Background { threads })
+    }
+
+    pub(crate) fn join(self) {
+        for thread in self.threads {
+            if thread.join().is_err() {
+                warn!("a background thread had stopped after an internal error");
+            }
+        }
+    }
+}
+
+fn repeat(shared: &Shared, work: impl Fn() -> Result<()>) {
+    let mut rest = 0;
+    while shared.sleep() {
+        if rest > 0 {
+            rest -= 1;
+        } else if let Err(e) = work() {
+            warn!(error = %e, "background work failed and will be tried again");
+            rest = REST_AFTER_FAILURE;
+        }
+    }
+}
+
+impl Engine {
+    /// Seals everything in memory now.
+    pub fn seal(&self) -> Result<()> {
+        self.shared.seal()
+    }
+
+    /// Merges until nothing is left to merge.
+    pub fn compact(&self) -> Result<()> {
+        while self.shared.compact_once()? {}
+        Ok(())
+    }
+
+    /// Drops what is older than the tables' retention windows.
+    pub fn expire(&self) -> Result<()> {
+        expire(&self.shared)
+    }
+}
+
+fn expire(shared: &Arc<Shared>) -> Result<()> {
+    let state = shared.state();
+    for table in state.tables.values() {
+        let dropped = retention::choose(table, shared.vfs.now());
+        if dropped.is_empty() {
+            continue;
+        }
+        let change = retention::change(table, &dropped);
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        shared.commit(
+            change,
+            Box::new(move |result| {
+                // The receiver waits below; it cannot have gone.
+                let _ = sender.send(result);
+            }),
+        );
+        match receiver.recv() {
+            Ok(Ok(_)) => {
+                info!(table = %table.def.id, segments = dropped.len(), "dropped expired segments")
+            }
+            // Moved meanwhile: the next round sees where to.
+            Ok(Err(crate::Error::Conflict(_))) | Err(_) => {}
+            Ok(Err(e)) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+impl Shared {
+    fn seal_if_due(&self) -> Result<()> {
+        let gauges = self.gauges();
+        let options = &self.options;
+        let age_us = gauges
+            .unsealed_since
+            .map_or(0, |since| self.vfs.now() - since);
+        let is_due = gauges.memory_bytes >= options.memtable_seal_bytes
+            || gauges.wal_bytes >= options.wal_max_bytes
+            || age_us >= options.memtable_seal_age_ms.saturating_mul(1000) as i64;
+        if is_due { self.seal() } else { Ok(()) }
+    }
+
+    pub(crate) fn seal(&self) -> Result<()> {
+        let _one_at_a_time = self.sealing.lock();
+        let started = Instant::now();
+        let frozen: Arc<State> = self.ask(Work::Freeze)?;
+        fail::fail_point!("seal.after_freeze");
+        let builder = self.builder();
+        let mut built = HashMap::new();
+        let mut rows = 0;
+        for (&id, table) in frozen.tables.iter().filter(|(_, t)| !t.memory.is_empty()) {
+            let segments = builder.build(&table.def, &table.memory)?;
+            rows += segments.iter().map(|b| b.sources.len()).sum::<usize>();
+            built.insert(id, segments);
+        }
+        fail::fail_point!("seal.after_ingest");
+        let segments: usize = built.values().map(Vec::len).sum();
+        self.ask(|reply| Work::Seal(Seal { frozen, built }, reply))??;
+        info!(
+            rows,
+            segments,
+            ms = started.elapsed().as_millis() as u64,
+            "sealed"
+        );
+        Ok(())
+    }
+
+    /// Does the most pressing merge. `false` when there is none.
+    pub(crate) fn compact_once(&self) -> Result<bool> {
+        let _one_at_a_time = self.compacting.lock();
+        let state = self.state();
+        for (&id, table) in state.tables.iter() {
+            let Some(choice) = compaction::choose(table, &self.options) else {
+                continue;
+            };
+            return self.merge(id, &table.def, choice);
+        }
+        Ok(false)
+    }
+
+    fn merge(&self, table: TableId, def: &Arc<TableDef>, choice: Choice) -> Result<bool> {
+        let started = Instant::now();
+        let outputs = compaction::merge(def, &choice, &self.builder())?;
+        fail::fail_point!("compact.after_ingest");
+        let rows: u64 = choice.inputs.iter().map(|run| run.rows()).sum();
+        let (inputs, merged) = (choice.inputs.len(), outputs.len());
+        let compact = Compact {
+            table,
+            inputs: choice.inputs,
+            outputs,
+        };
+        let installed = self.ask(|reply| Work::Compact(compact, reply))??;
+        if installed {
+            let ms = started.elapsed().as_millis() as u64;
+            info!(%table, inputs, outputs = merged, rows, ms, "merged segments");
+        } else {
+            debug!(%table, inputs, "gave up a merge whose rows changed meanwhile");
+        }
+        // After a merge that was given up the next choice may be the same: wait for the next round.
+        Ok(installed)
+    }
+
+    fn builder(&self) -> Builder<'_> {
+        Builder {
+            home: &self.home,
+            options: &self.options,
+            next_id: &self.next_segment,
+        }
+    }
+}

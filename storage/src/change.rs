@@ -1,0 +1,428 @@
+//! What a transaction changes, as log frames and as a step from one state to the next.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+
+use crate::deletes::Deletes;
+use crate::memtable::{self, BlockRef, MemChunk, MemRun};
+use crate::segment::codec;
+use crate::segment::meta::SegmentMeta;
+use crate::segment::{Segment, SegmentHome};
+use crate::state::{SegmentRun, State, TableState};
+use crate::table::TableDef;
+use crate::wal::{Frame, FrameKind};
+use crate::{Error, Result, SegmentId, Sequence, TableId, unique};
+
+/// The sequence that rows of a transaction have in its own eyes, before it commits.
+pub const PRIVATE: Sequence = Sequence(u64::MAX);
+
+/// Everything that one transaction changes.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    /// Tables created or altered (`Some`) and dropped (`None`).
+    pub tables: BTreeMap<TableId, Option<Arc<TableDef>>>,
+    /// Catalog records put (`Some`) and removed (`None`).
+    pub records: BTreeMap<String, RecordChange>,
+    /// Rows.
+    pub rows: BTreeMap<TableId, RowChange>,
+}
+
+/// A catalog record put or removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordChange {
+    /// What the transaction saw under the name. Another value at commit is a conflict.
+    pub seen: Option<Bytes>,
+    /// The new value.
+    pub value: Option<Bytes>,
+}
+
+/// Rows of one table added and removed.
+#[derive(Debug, Clone, Default)]
+pub struct RowChange {
+    /// Added rows, each batch sorted.
+    pub blocks: BTreeMap<u32, RecordBatch>,
+    /// Added rows that were too many for memory.
+    pub segments: Vec<Arc<Segment>>,
+    /// Removed rows, also of the added ones.
+    pub deletes: Deletes,
+    /// Keys of the added rows are known to be new as of this commit.
+    pub unique_as_of: Option<Sequence>,
+}
+
+/// How strictly a change must fit the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// Whatever does not fit is a conflict: somebody else was faster.
+    Strict,
+    /// Replaying the log: the manifest holds every effect up to `applied` except the rows of
+    /// blocks after `sealed`, so that what is missing has been done.
+    Replay {
+        /// See above.
+        applied: Sequence,
+        /// See above.
+        sealed: Sequence,
+    },
+}
+
+impl Change {
+    /// Whether nothing is changed.
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+            && self.records.is_empty()
+            && self
+                .rows
+                .values()
+                .all(|r| r.blocks.is_empty() && r.segments.is_empty() && r.deletes.is_empty())
+    }
+
+    /// The state after this change.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] and [`Error::Duplicate`] when it does not fit, see [`Fit`].
+    pub fn apply(&self, state: &State, sequence: Sequence, fit: Fit) -> Result<State> {
+        let mut next = State {
+            sequence,
+            ..state.clone()
+        };
+        let is_done = matches!(fit, Fit::Replay { applied, .. } if sequence <= applied);
+        if !self.records.is_empty() && !is_done {
+            let records = Arc::make_mut(&mut next.records);
+            for (name, change) in &self.records {
+                if fit == Fit::Strict && records.get(name) != change.seen.as_ref() {
+                    return Err(Error::Conflict(format!(
+                        "catalog record {name} was changed meanwhile"
+                    )));
+                }
+                match &change.value {
+                    Some(value) => records.insert(name.clone(), value.clone()),
+                    None => records.remove(name),
+                };
+            }
+        }
+        if self.tables.is_empty() && self.rows.is_empty() {
+            return Ok(next);
+        }
+        let tables = Arc::make_mut(&mut next.tables);
+        if !is_done {
+            for (&id, def) in &self.tables {
+                match (def, tables.get(&id)) {
+                    (Some(def), Some(old)) => {
+                        let changed = TableState {
+                            def: def.clone(),
+                            ..(**old).clone()
+                        };
+                        tables.insert(id, Arc::new(changed));
+                    }
+                    (Some(def), None) => {
+                        tables.insert(id, Arc::new(TableState::new(def.clone(), sequence)));
+                    }
+                    (None, _) => {
+                        tables.remove(&id);
+                    }
+                }
+            }
+        }
+        for (&id, rows) in &self.rows {
+            match tables.get_mut(&id) {
+                Some(table) => rows.apply(Arc::make_mut(table), sequence, fit)?,
+                None if fit == Fit::Strict => {
+                    return Err(Error::Conflict("the table was dropped meanwhile".into()));
+                }
+                None => {}
+            }
+        }
+        Ok(next)
+    }
+
+    /// The change as frames of the log, in the order in which replay applies them.
+    pub fn frames(&self, versions: &dyn Fn(TableId) -> u32) -> Vec<Frame> {
+        let frame = |kind, table, payload: Vec<u8>| Frame {
+            kind,
+            table,
+            schema_version: versions(table),
+            payload: payload.into(),
+        };
+        let mut frames = Vec::new();
+        for (&id, def) in &self.tables {
+            frames.push(frame(
+                FrameKind::Table,
+                id,
+                def.as_ref().map_or_else(Vec::new, |d| d.encode()),
+            ));
+        }
+        for (name, change) in &self.records {
+            frames.push(frame(
+                FrameKind::Record,
+                TableId(0),
+                encode_record(name, change.value.as_ref()),
+            ));
+        }
+        for (&id, rows) in &self.rows {
+            if !rows.segments.is_empty() {
+                let metas: Vec<Vec<u8>> = rows.segments.iter().map(|s| s.meta.encode()).collect();
+                // Plain structs cannot fail to serialise into a growing vector.
+                frames.push(frame(
+                    FrameKind::Segments,
+                    id,
+                    postcard::to_allocvec(&metas).unwrap_or_default(),
+                ));
+            }
+            if !rows.deletes.is_empty() {
+                frames.push(frame(FrameKind::Delete, id, rows.deletes.encode()));
+            }
+            for block in rows.blocks.values() {
+                frames.push(frame(FrameKind::Block, id, codec::encode_batch(block)));
+            }
+        }
+        frames
+    }
+
+    /// Reads the frames of one commit. Definitions come from the frames themselves or from
+    /// `state`. The error says which frame does not hold.
+    pub fn from_frames(
+        frames: Vec<Frame>,
+        state: &State,
+        home: &Arc<SegmentHome>,
+        is_sealed: bool,
+    ) -> std::result::Result<Self, String> {
+        let mut change = Change::default();
+        for frame in frames {
+            let id = frame.table;
+            match frame.kind {
+                FrameKind::Table if frame.payload.is_empty() => {
+                    change.tables.insert(id, None);
+                }
+                FrameKind::Table => {
+                    let def = TableDef::decode(&frame.payload)?;
+                    change.tables.insert(id, Some(Arc::new(def)));
+                }
+                FrameKind::Record => {
+                    let (name, value) = decode_record(&frame.payload)?;
+                    change
+                        .records
+                        .insert(name, RecordChange { seen: None, value });
+                }
+                FrameKind::Delete => {
+                    change.rows.entry(id).or_default().deletes = Deletes::decode(&frame.payload)?;
+                }
+                FrameKind::Segments => {
+                    let metas: Vec<Vec<u8>> = postcard::from_bytes(&frame.payload)
+                        .map_err(|e| format!("segments: {e}"))?;
+                    let segments = &mut change.rows.entry(id).or_default().segments;
+                    for meta in metas {
+                        segments.push(Arc::new(Segment::kept(
+                            SegmentMeta::decode(&meta)?,
+                            home.clone(),
+                        )));
+                    }
+                }
+                FrameKind::Block if is_sealed => {}
+                FrameKind::Block => {
+                    let created = change.tables.get(&id).cloned().flatten();
+                    let Some(def) = created.or_else(|| state.table(id).map(|t| t.def.clone()))
+                    else {
+                        // The table was dropped later on: the manifest is ahead of this frame.
+                        continue;
+                    };
+                    if def.version != frame.schema_version {
+                        return Err(format!(
+                            "block of table {id} in version {}",
+                            frame.schema_version
+                        ));
+                    }
+                    let batch = codec::decode_batch(&frame.payload, &def.schema).map_err(|d| {
+                        format!("block of table {id}: {} at byte {}", d.reason, d.offset)
+                    })?;
+                    let blocks = &mut change.rows.entry(id).or_default().blocks;
+                    blocks.insert(blocks.len() as u32, batch);
+                }
+                kind @ (FrameKind::Truncate | FrameKind::Commit) => {
+                    return Err(format!("a frame of kind {kind:?} inside a transaction"));
+                }
+            }
+        }
+        Ok(change)
+    }
+}
+
+impl RowChange {
+    fn apply(&self, table: &mut TableState, sequence: Sequence, fit: Fit) -> Result<()> {
+        let (is_done, is_sealed) = match fit {
+            Fit::Strict => (false, false),
+            Fit::Replay { applied, sealed } => (sequence <= applied, sequence <= sealed),
+        };
+        table.changed = sequence;
+        self.delete_from_memory(table, fit)?;
+        if !is_done {
+            for segment in &self.segments {
+                table.segments.push(SegmentRun {
+                    segment: segment.clone(),
+                    deleted: None,
+                    added: sequence,
+                });
+            }
+            self.delete_from_segments(table)?;
+            self.check_unique(table)?;
+        }
+        if !is_sealed {
+            for (&ordinal, block) in &self.blocks {
+                let at = BlockRef { sequence, ordinal };
+                let chunk = Arc::new(MemChunk::new(&table.def, block.clone(), at));
+                table.memory.push(MemRun {
+                    chunk,
+                    deleted: None,
+                });
+            }
+        }
+        // Own rows can be deleted only while the transaction is under way: what commits has been
+        // cleaned of them.
+        if sequence == PRIVATE {
+            self.delete_private(table);
+        }
+        Ok(())
+    }
+
+    fn delete_from_memory(&self, table: &mut TableState, fit: Fit) -> Result<()> {
+        let committed = self.deletes.blocks.range(
+            ..BlockRef {
+                sequence: PRIVATE,
+                ordinal: 0,
+            },
+        );
+        let asked: u64 = committed.map(|(_, rows)| rows.len()).sum();
+        if asked == 0 {
+            return Ok(());
+        }
+        let mut found = 0;
+        for run in &mut table.memory {
+            let rows = run.chunk.rows_at(&self.deletes.blocks);
+            let before = run.deleted.as_ref().map_or(0, |d| d.len());
+            if !rows.is_empty() {
+                Arc::make_mut(run.deleted.get_or_insert_default()).extend(rows);
+                found += run.deleted.as_ref().map_or(0, |d| d.len()) - before;
+            }
+        }
+        if found != asked && fit == Fit::Strict {
+            return Err(changed_meanwhile());
+        }
+        table.memory.retain(|run| run.rows() > 0);
+        Ok(())
+    }
+
+    fn delete_private(&self, table: &mut TableState) {
+        for run in table
+            .memory
+            .iter_mut()
+            .filter(|run| run.chunk.sequence_max == PRIVATE)
+        {
+            let rows = run.chunk.rows_at(&self.deletes.blocks);
+            if !rows.is_empty() {
+                run.deleted = Some(Arc::new(rows));
+            }
+        }
+        table.memory.retain(|run| run.rows() > 0);
+    }
+
+    fn delete_from_segments(&self, table: &mut TableState) -> Result<()> {
+        let present = |table: &TableState, id: &SegmentId| {
+            table
+                .segments
+                .iter()
+                .position(|run| run.segment.meta.id == *id)
+                .ok_or_else(changed_meanwhile)
+        };
+        for (id, rows) in &self.deletes.rows {
+            let at = present(table, id)?;
+            let deleted = Arc::make_mut(table.segments[at].deleted.get_or_insert_default());
+            let before = deleted.len();
+            *deleted |= rows;
+            if deleted.len() - before != rows.len() {
+                return Err(changed_meanwhile());
+            }
+        }
+        for id in &self.deletes.segments {
+            let at = present(table, id)?;
+            table.segments.remove(at);
+        }
+        table.segments.retain(|run| run.rows() > 0);
+        Ok(())
+    }
+
+    /// What others committed since the statement looked must not hold the added keys.
+    fn check_unique(&self, table: &TableState) -> Result<()> {
+        let Some(since) = self.unique_as_of else {
+            return Ok(());
+        };
+        if table.changed_after_rows(since) {
+            for block in self.blocks.values() {
+                unique::check_against(table, Some(since), block)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TableState {
+    fn changed_after_rows(&self, since: Sequence) -> bool {
+        self.memory.iter().any(|run| run.chunk.sequence_max > since)
+            || self.segments.iter().any(|run| run.added > since)
+    }
+
+    /// Merges chunks that have grown many, among those after `frozen`.
+    pub fn merge_chunks(&mut self, frozen: Option<Sequence>) -> Result<()> {
+        loop {
+            let start = frozen.map_or(0, |frozen| {
+                self.memory
+                    .iter()
+                    .rposition(|r| r.chunk.sequence_max <= frozen)
+                    .map_or(0, |i| i + 1)
+            });
+            let rows: Vec<usize> = self.memory[start..]
+                .iter()
+                .map(|run| run.chunk.batch.num_rows())
+                .collect();
+            let Some(stretch) = memtable::choose_merge(&rows) else {
+                return Ok(());
+            };
+            let stretch = start + stretch.start..start + stretch.end;
+            let merged = memtable::merge(&self.def, &self.memory[stretch.clone()])?;
+            let merged = merged.map(|chunk| MemRun {
+                chunk: Arc::new(chunk),
+                deleted: None,
+            });
+            self.memory.splice(stretch, merged);
+        }
+    }
+}
+
+fn changed_meanwhile() -> Error {
+    Error::Conflict("rows were changed or moved meanwhile".into())
+}
+
+/// `| name length u32 le | name | 0 or 1 | value |`; 0 and no value when the record is removed.
+fn encode_record(name: &str, value: Option<&Bytes>) -> Vec<u8> {
+    let mut out = (name.len() as u32).to_le_bytes().to_vec();
+    out.extend_from_slice(name.as_bytes());
+    out.push(u8::from(value.is_some()));
+    out.extend_from_slice(value.map_or(&[][..], |v| v));
+    out
+}
+
+fn decode_record(bytes: &Bytes) -> std::result::Result<(String, Option<Bytes>), String> {
+    let (length, rest) = bytes
+        .split_first_chunk::<4>()
+        .ok_or("catalog record: too short")?;
+    let length = u32::from_le_bytes(*length) as usize;
+    let (name, rest) = rest
+        .split_at_checked(length)
+        .ok_or("catalog record: too short")?;
+    let name = String::from_utf8(name.to_vec()).map_err(|e| format!("catalog record: {e}"))?;
+    match rest.split_first() {
+        Some((0, [])) => Ok((name, None)),
+        Some((1, value)) => Ok((name, Some(bytes.slice_ref(value)))),
+        _ => Err("catalog record: neither put nor removed".into()),
+    }
+}

@@ -1,0 +1,349 @@
+//! The one thread that changes the state.
+//!
+//! Commits come through a bounded queue. Those that wait together form a group: each is checked
+//! against the state that the ones before it leave, all are written to the log, one sync makes them
+//! durable, and then they become visible at once. Seals and merges are installed between groups, so
+//! that a checkpoint never runs ahead of the log.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+
+use roaring::RoaringBitmap;
+use tracing::{error, warn};
+
+use crate::build::Built;
+use crate::change::{Change, Fit};
+use crate::engine::Shared;
+use crate::manifest::{self, Checkpoint};
+use crate::rocks::keys::MetaKey;
+use crate::segment::Segment;
+use crate::state::{SegmentRun, State};
+use crate::wal::{Frame, Wal};
+use crate::{Error, Result, Sequence, TableId};
+
+/// A group takes no more commits once it holds so many bytes.
+const GROUP_BYTES_MAX: usize = 4 << 20;
+
+/// Told, once, how a commit ended.
+pub(crate) type Done = Box<dyn FnOnce(Result<Sequence>) + Send>;
+
+/// What the committer is asked.
+pub(crate) enum Work {
+    /// Log and apply a change.
+    Commit {
+        change: Change,
+        frames: Vec<Frame>,
+        done: Done,
+    },
+    /// From now on leave the present chunks in memory alone, and tell the state.
+    Freeze(SyncSender<Arc<State>>),
+    /// Put segments in the place of the frozen chunks.
+    Seal(Seal, SyncSender<Result<()>>),
+    /// Put merged segments in the place of their inputs. `false`: the inputs have changed.
+    Compact(Compact, SyncSender<Result<bool>>),
+    /// Finish.
+    Stop,
+}
+
+/// A seal that is ready to be installed.
+pub(crate) struct Seal {
+    pub(crate) frozen: Arc<State>,
+    pub(crate) built: HashMap<TableId, Vec<Built>>,
+}
+
+/// A merge that is ready to be installed.
+pub(crate) struct Compact {
+    pub(crate) table: TableId,
+    pub(crate) inputs: Vec<SegmentRun>,
+    pub(crate) outputs: Vec<Arc<Segment>>,
+}
+
+pub(crate) struct Committer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) wal: Wal,
+    /// The newest state, whose commits may not be synced yet.
+    pub(crate) staged: Arc<State>,
+    /// What the manifest holds.
+    pub(crate) persisted: Arc<State>,
+    pub(crate) sealed: Sequence,
+    pub(crate) frozen: Option<Sequence>,
+    /// Segments that came with commits since the manifest was written.
+    pub(crate) attached: Vec<Arc<Segment>>,
+}
+
+impl Committer {
+    /// Works until told to stop.
+    pub(crate) fn run(mut self, queue: Receiver<Work>) {
+        let mut next = self.idle(&queue);
+        while let Some(work) = next.take() {
+            match work {
+                Work::Commit {
+                    change,
+                    frames,
+                    done,
+                } => {
+                    next = self.commit_group((change, frames, done), &queue);
+                    if next.is_some() {
+                        continue;
+                    }
+                }
+                Work::Freeze(reply) => {
+                    self.frozen = Some(self.staged.sequence);
+                    // Whoever asked may have given up; then the next seal asks again.
+                    let _ = reply.send(self.staged.clone());
+                }
+                Work::Seal(seal, reply) => {
+                    let _ = reply.send(self.install_seal(seal));
+                }
+                Work::Compact(compact, reply) => {
+                    let _ = reply.send(self.install_compaction(compact));
+                }
+                Work::Stop => return,
+            }
+            next = self.idle(&queue);
+        }
+    }
+
+    /// Waits for work, and makes a spare log file meanwhile.
+    fn idle(&mut self, queue: &Receiver<Work>) -> Option<Work> {
+        loop {
+            match queue.try_recv() {
+                Ok(work) => return Some(work),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => {}
+            }
+            match self.wal.prepare() {
+                Ok(true) => {}
+                // What a spare file cannot be made for now, the next group reports.
+                Ok(false) | Err(_) => return queue.recv().ok(),
+            }
+        }
+    }
+
+    /// Commits the first and whatever waits behind it. Returns the work that ended the group.
+    fn commit_group(
+        &mut self,
+        first: (Change, Vec<Frame>, Done),
+        queue: &Receiver<Work>,
+    ) -> Option<Work> {
+        let before = self.staged.clone();
+        let mut waiting = Vec::new();
+        let mut bytes = 0;
+        let mut ended_by = None;
+        let mut next = Some(first);
+        while let Some((change, frames, done)) = next.take() {
+            bytes += frames.iter().map(|f| f.payload.len() + 64).sum::<usize>();
+            match self.stage(&change, &frames) {
+                Ok(sequence) => waiting.push((sequence, change, done)),
+                Err(e) => done(Err(e)),
+            }
+            if bytes < GROUP_BYTES_MAX {
+                match queue.try_recv() {
+                    Ok(Work::Commit {
+                        change,
+                        frames,
+                        done,
+                    }) => next = Some((change, frames, done)),
+                    Ok(other) => ended_by = Some(other),
+                    Err(_) => {}
+                }
+            }
+        }
+        if waiting.is_empty() {
+            return ended_by;
+        }
+        fail::fail_point!("commit.before_sync");
+        match self.wal.sync() {
+            Ok(()) => {
+                fail::fail_point!("commit.after_sync");
+                for (_, change, _) in &waiting {
+                    self.attached
+                        .extend(change.rows.values().flat_map(|rows| rows.segments.clone()));
+                }
+                self.attached.iter().for_each(|segment| segment.keep());
+                self.publish();
+                for (sequence, _, done) in waiting {
+                    done(Ok(sequence));
+                }
+            }
+            Err(e) => {
+                self.staged = before;
+                if e.is_disk_full() {
+                    warn!(error = %e, "the disk is full: commits are refused until there is room");
+                } else {
+                    error!(error = %e, "the log could not be synced: no commit is accepted before a restart");
+                    self.shared.close("the server accepts no writes since the log could not be synced; restart it");
+                }
+                for (_, _, done) in waiting {
+                    done(Err(e.clone()));
+                }
+            }
+        }
+        ended_by
+    }
+
+    fn stage(&mut self, change: &Change, frames: &[Frame]) -> Result<Sequence> {
+        let sequence = self.staged.sequence.next();
+        let mut next = change.apply(&self.staged, sequence, Fit::Strict)?;
+        for id in change.rows.keys() {
+            if let Some(table) = Arc::make_mut(&mut next.tables).get_mut(id) {
+                Arc::make_mut(table).merge_chunks(self.frozen)?;
+            }
+        }
+        self.wal.append(sequence, frames)?;
+        self.staged = Arc::new(next);
+        Ok(sequence)
+    }
+
+    fn publish(&self) {
+        self.shared.publish(self.staged.clone(), self.wal.bytes());
+    }
+
+    fn install_seal(&mut self, seal: Seal) -> Result<()> {
+        self.frozen = None;
+        let mut next = (*self.staged).clone();
+        let tables = Arc::make_mut(&mut next.tables);
+        for (id, frozen) in seal.frozen.tables.iter() {
+            // A table dropped meanwhile takes its segments with it.
+            let Some(table) = tables.get_mut(id) else {
+                continue;
+            };
+            if frozen.memory.is_empty() {
+                continue;
+            }
+            let table = Arc::make_mut(table);
+            let mut dead: HashMap<u32, RoaringBitmap> = HashMap::new();
+            for (number, run) in (0u32..).zip(&frozen.memory) {
+                let now = table
+                    .memory
+                    .iter()
+                    .find(|r| Arc::ptr_eq(&r.chunk, &run.chunk));
+                let deleted_now = match now {
+                    Some(now) => now.deleted.as_deref().cloned().unwrap_or_default(),
+                    None => (0..run.chunk.batch.num_rows() as u32).collect(),
+                };
+                let newly = deleted_now - run.deleted.as_deref().unwrap_or(&RoaringBitmap::new());
+                if !newly.is_empty() {
+                    dead.insert(number, newly);
+                }
+            }
+            table.memory.retain(|r| {
+                !frozen
+                    .memory
+                    .iter()
+                    .any(|f| Arc::ptr_eq(&f.chunk, &r.chunk))
+            });
+            for built in seal.built.get(id).map_or(&[][..], |b| b) {
+                let rows = (0u32..).zip(&built.sources);
+                let deleted: RoaringBitmap = rows
+                    .filter(|(_, (run, row))| dead.get(run).is_some_and(|d| d.contains(*row)))
+                    .map(|(row, _)| row)
+                    .collect();
+                let deleted = (!deleted.is_empty()).then(|| Arc::new(deleted));
+                let run = SegmentRun {
+                    segment: built.segment.clone(),
+                    deleted,
+                    added: next.sequence,
+                };
+                if run.rows() > 0 {
+                    table.segments.push(run);
+                }
+            }
+        }
+        self.persist(next, seal.frozen.sequence)?;
+        fail::fail_point!("seal.before_release");
+        self.wal.release(self.sealed)?;
+        self.publish();
+        Ok(())
+    }
+
+    fn install_compaction(&mut self, compact: Compact) -> Result<bool> {
+        let mut next = (*self.staged).clone();
+        let Some(table) = Arc::make_mut(&mut next.tables).get_mut(&compact.table) else {
+            return Ok(false);
+        };
+        let table = Arc::make_mut(table);
+        let unchanged = |input: &SegmentRun, now: &SegmentRun| {
+            let same_rows = match (&input.deleted, &now.deleted) {
+                (None, None) => true,
+                (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+                _ => false,
+            };
+            Arc::ptr_eq(&input.segment, &now.segment) && same_rows
+        };
+        if !compact
+            .inputs
+            .iter()
+            .all(|input| table.segments.iter().any(|now| unchanged(input, now)))
+        {
+            return Ok(false);
+        }
+        table
+            .segments
+            .retain(|now| !compact.inputs.iter().any(|input| unchanged(input, now)));
+        let added = compact
+            .inputs
+            .iter()
+            .map(|run| run.added)
+            .max()
+            .unwrap_or_default();
+        let outputs = compact.outputs.into_iter();
+        table.segments.extend(outputs.map(|segment| SegmentRun {
+            segment,
+            deleted: None,
+            added,
+        }));
+        self.persist(next, self.sealed)?;
+        self.publish();
+        Ok(true)
+    }
+
+    /// Makes `next` the state, in the manifest first. All its commits are synced.
+    fn persist(&mut self, next: State, sealed: Sequence) -> Result<()> {
+        let mut batch = manifest::difference(&self.persisted, &next);
+        let checkpoint = Checkpoint {
+            sealed,
+            applied: next.sequence,
+            ..self.shared.used_numbers()
+        };
+        batch.put(MetaKey::Checkpoint, checkpoint.encode());
+        fail::fail_point!("manifest.before_commit");
+        let written = self.shared.home.store.commit_meta(batch);
+        // Also after a failure: nobody knows whether the manifest names them now. If it does not,
+        // the next start removes them.
+        for run in next.tables.values().flat_map(|t| &t.segments) {
+            run.segment.keep();
+        }
+        if let Err(e) = written {
+            if !e.is_disk_full() {
+                error!(error = %e, "the manifest could not be written: no commit is accepted before a restart");
+                self.shared.close("the server accepts no writes since the manifest could not be written; restart it");
+            }
+            return Err(e);
+        }
+        fail::fail_point!("manifest.after_commit");
+        manifest::gone(&self.persisted, &next).for_each(|segment| segment.forget());
+        let still = |segment: &Arc<Segment>| {
+            let table = next.tables.get(&segment.meta.table);
+            table.is_some_and(|t| {
+                t.segments
+                    .iter()
+                    .any(|run| Arc::ptr_eq(&run.segment, segment))
+            })
+        };
+        self.attached
+            .drain(..)
+            .filter(|segment| !still(segment))
+            .for_each(|segment| segment.forget());
+        self.staged = Arc::new(next);
+        self.persisted = self.staged.clone();
+        self.sealed = sealed;
+        Ok(())
+    }
+}
+
+/// What everybody hears who asks after the committer has gone.
+pub(crate) fn stopped<T>(_: T) -> Error {
+    Error::Closed("the engine is shut down".into())
+}

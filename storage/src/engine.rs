@@ -1,0 +1,474 @@
+//! The engine: everything a data directory holds, behind one handle.
+//!
+//! ```text
+//! DIR/lock        held while a process uses the directory
+//! DIR/wal/        the write-ahead log
+//! DIR/rocks/      RocksDB: sealed columns and the manifest
+//! DIR/staging/    segment files under construction, emptied at start
+//! ```
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use parking_lot::{Condvar, Mutex, RwLock};
+use tracing::{info, warn};
+
+use crate::background::Background;
+use crate::change::{Change, Fit};
+use crate::committer::{Committer, Done, Work, stopped};
+use crate::manifest::{self, Checkpoint};
+use crate::rocks::Store;
+use crate::rocks::keys::SegmentKey;
+use crate::segment::SegmentHome;
+use crate::segment::cache::ColumnCache;
+use crate::state::State;
+use crate::vfs::Vfs;
+use crate::wal::{Wal, WalOptions};
+use crate::{Error, Options, Result, TableId};
+
+/// Commits that wait for the committer, at most.
+const QUEUE_MAX: usize = 1024;
+
+/// A data directory in use. Clones share it; the last one to go shuts it down.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) shared: Arc<Shared>,
+    _threads: Arc<Threads>,
+}
+
+/// What the engine's threads and transactions share.
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) vfs: Arc<dyn Vfs>,
+    pub(crate) home: Arc<SegmentHome>,
+    pub(crate) next_segment: AtomicU64,
+    next_table: AtomicU32,
+    state: RwLock<Arc<State>>,
+    queue: SyncSender<Work>,
+    gauges: Mutex<Gauges>,
+    /// Signalled when memory becomes free and when the engine closes.
+    room: Condvar,
+    private_bytes: AtomicUsize,
+    /// Tells the sealing thread that there is work.
+    pub(crate) wake: Condvar,
+    /// Keeps seals apart from each other.
+    pub(crate) sealing: Mutex<()>,
+    /// Keeps merges apart from each other.
+    pub(crate) compacting: Mutex<()>,
+}
+
+/// Figures that waiting writers and background work look at.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Gauges {
+    pub(crate) memory_bytes: usize,
+    pub(crate) wal_bytes: u64,
+    /// When the oldest unsealed commit came, in microseconds since 1970 UTC.
+    pub(crate) unsealed_since: Option<i64>,
+    pub(crate) closed: Option<String>,
+    pub(crate) stopping: bool,
+}
+
+/// What the engine holds, for operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Usage {
+    /// Memory of unsealed rows in bytes.
+    pub memtable_bytes: usize,
+    /// Memory of rows of transactions under way in bytes.
+    pub transaction_bytes: usize,
+    /// Memory of the cache of column values in bytes.
+    pub cache_bytes: u64,
+    /// Bytes of the log that are not released.
+    pub wal_bytes: u64,
+    /// Bytes of segment files.
+    pub segment_bytes: u64,
+}
+
+struct Threads {
+    shared: Arc<Shared>,
+    committer: Mutex<Option<JoinHandle<()>>>,
+    background: Mutex<Option<Background>>,
+    /// Held by the process while it uses the directory.
+    _lock: File,
+}
+
+impl Engine {
+    /// Opens or creates the data directory and brings it to where the log ends.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when another process uses the directory or its format is unknown;
+    /// [`Error::Corrupt`] when the log or the manifest is damaged.
+    pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Engine> {
+        std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+        restrict(dir)?;
+        let lock = lock(dir)?;
+        let (reaper, reaped) = std::sync::mpsc::channel();
+        let store = Arc::new(Store::open(&dir.join("rocks"), &dir.join("staging"))?);
+        let cache = ColumnCache::new(options.cache_bytes);
+        let home = Arc::new(SegmentHome {
+            store,
+            cache,
+            reaper,
+        });
+        let recovered = recover(vfs.clone(), dir, &options, &home)?;
+        let (queue, work) = sync_channel(QUEUE_MAX);
+        let state = Arc::new(recovered.state);
+        let shared = Arc::new(Shared {
+            next_segment: AtomicU64::new(recovered.checkpoint.next_segment),
+            next_table: AtomicU32::new(recovered.checkpoint.next_table),
+            state: RwLock::new(state.clone()),
+            queue,
+            gauges: Mutex::new(Gauges::default()),
+            room: Condvar::new(),
+            private_bytes: AtomicUsize::new(0),
+            wake: Condvar::new(),
+            sealing: Mutex::new(()),
+            compacting: Mutex::new(()),
+            options,
+            vfs,
+            home,
+        });
+        shared.publish(state.clone(), recovered.wal.bytes());
+        let committer = Committer {
+            shared: shared.clone(),
+            wal: recovered.wal,
+            staged: state,
+            persisted: Arc::new(recovered.persisted),
+            sealed: recovered.checkpoint.sealed,
+            frozen: None,
+            attached: Vec::new(),
+        };
+        let committer = spawn("slicedb-commit", move || committer.run(work))?;
+        let background = Background::start(&shared, reaped)?;
+        let threads = Threads {
+            shared: shared.clone(),
+            committer: Mutex::new(Some(committer)),
+            background: Mutex::new(Some(background)),
+            _lock: lock,
+        };
+        Ok(Engine {
+            shared,
+            _threads: Arc::new(threads),
+        })
+    }
+
+    /// The newest state that is durable.
+    pub fn state(&self) -> Arc<State> {
+        self.shared.state()
+    }
+
+    /// A number that no table has.
+    pub fn new_table_id(&self) -> TableId {
+        TableId(self.shared.next_table.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// What it holds.
+    pub fn usage(&self) -> Result<Usage> {
+        let gauges = self.shared.gauges.lock().clone();
+        Ok(Usage {
+            memtable_bytes: gauges.memory_bytes,
+            transaction_bytes: self.shared.private_bytes(),
+            cache_bytes: self.shared.home.cache.bytes(),
+            wal_bytes: gauges.wal_bytes,
+            segment_bytes: self.shared.home.store.segment_bytes()?,
+        })
+    }
+
+    /// The engine's clock: microseconds since 1970 UTC.
+    pub fn now(&self) -> i64 {
+        self.shared.vfs.now()
+    }
+}
+
+impl Shared {
+    pub(crate) fn state(&self) -> Arc<State> {
+        self.state.read().clone()
+    }
+
+    /// Makes a state visible.
+    pub(crate) fn publish(&self, state: Arc<State>, wal_bytes: u64) {
+        let memory_bytes = state.memory_bytes();
+        let has_rows = memory_bytes > 0;
+        *self.state.write() = state;
+        let mut gauges = self.gauges.lock();
+        gauges.memory_bytes = memory_bytes;
+        gauges.wal_bytes = wal_bytes;
+        gauges.unsealed_since = match gauges.unsealed_since {
+            Some(since) if has_rows => Some(since),
+            _ => has_rows.then(|| self.vfs.now()),
+        };
+        if memory_bytes >= self.options.memtable_seal_bytes
+            || wal_bytes >= self.options.wal_max_bytes
+        {
+            self.wake.notify_all();
+        }
+        self.room.notify_all();
+    }
+
+    /// Sends a change to the committer, after waiting for room in memory.
+    pub(crate) fn commit(&self, change: Change, done: Done) {
+        if let Err(e) = self.wait_for_room() {
+            return done(Err(e));
+        }
+        let state = self.state();
+        let versions = |id: TableId| {
+            let created = change
+                .tables
+                .get(&id)
+                .and_then(|def| def.as_ref().map(|d| d.version));
+            created
+                .or_else(|| state.table(id).map(|t| t.def.version))
+                .unwrap_or_default()
+        };
+        let frames = change.frames(&versions);
+        if let Err(refused) = self.queue.send(Work::Commit {
+            change,
+            frames,
+            done,
+        }) && let Work::Commit { done, .. } = refused.0
+        {
+            done(Err(stopped(())));
+        }
+    }
+
+    fn wait_for_room(&self) -> Result<()> {
+        let mut gauges = self.gauges.lock();
+        loop {
+            if let Some(reason) = &gauges.closed {
+                return Err(Error::Closed(reason.clone()));
+            }
+            if gauges.memory_bytes < self.options.memtable_max_bytes {
+                return Ok(());
+            }
+            self.wake.notify_all();
+            self.room.wait(&mut gauges);
+        }
+    }
+
+    /// Sends work to the committer and waits for the answer.
+    pub(crate) fn ask<T>(&self, work: impl FnOnce(SyncSender<T>) -> Work) -> Result<T> {
+        let (reply, answer) = sync_channel(1);
+        self.queue.send(work(reply)).map_err(stopped)?;
+        answer.recv().map_err(stopped)
+    }
+
+    /// Refuses every later commit.
+    pub(crate) fn close(&self, reason: &str) {
+        let mut gauges = self.gauges.lock();
+        gauges.closed.get_or_insert_with(|| reason.to_owned());
+        self.room.notify_all();
+    }
+
+    pub(crate) fn gauges(&self) -> Gauges {
+        self.gauges.lock().clone()
+    }
+
+    /// Sleeps until woken, at most for the maintenance interval. `false` when it is time to stop.
+    pub(crate) fn sleep(&self) -> bool {
+        let mut gauges = self.gauges.lock();
+        if !gauges.stopping {
+            let interval = std::time::Duration::from_millis(self.options.maintenance_interval_ms);
+            self.wake.wait_for(&mut gauges, interval);
+        }
+        !gauges.stopping
+    }
+
+    pub(crate) fn private_bytes(&self) -> usize {
+        self.private_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn reserve_private(&self, bytes: usize) {
+        self.private_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn release_private(&self, bytes: usize) {
+        self.private_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// A checkpoint with the numbers that are used up.
+    pub(crate) fn used_numbers(&self) -> Checkpoint {
+        Checkpoint {
+            next_segment: self.next_segment.load(Ordering::Relaxed),
+            next_table: self.next_table.load(Ordering::Relaxed),
+            ..Checkpoint::default()
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.shared.gauges.lock().stopping = true;
+        self.shared.wake.notify_all();
+        if let Some(background) = self.background.lock().take() {
+            background.join();
+        }
+        self.shared.close("the engine is shut down");
+        // A committer that is gone already needs no telling.
+        let _ = self.shared.queue.send(Work::Stop);
+        if let Some(committer) = self.committer.lock().take()
+            && committer.join().is_err()
+        {
+            warn!("the committer had stopped after an internal error");
+        }
+    }
+}
+
+/// What a start found.
+struct Recovered {
+    checkpoint: Checkpoint,
+    /// What the manifest holds.
+    persisted: State,
+    /// The same with the log on top.
+    state: State,
+    wal: Wal,
+}
+
+fn recover(
+    vfs: Arc<dyn Vfs>,
+    dir: &Path,
+    options: &Options,
+    home: &Arc<SegmentHome>,
+) -> Result<Recovered> {
+    let (mut checkpoint, persisted) = manifest::load(&home.store, home)?;
+    let mut state = persisted.clone();
+    let wal_dir = dir.join("wal");
+    let wal_options = WalOptions {
+        file_bytes: options.wal_file_bytes,
+        ..WalOptions::default()
+    };
+    let (sealed, applied) = (checkpoint.sealed, checkpoint.applied);
+    let mut commits = 0u64;
+    let mut used = (checkpoint.next_segment, checkpoint.next_table);
+    let wal = Wal::open(
+        vfs,
+        &wal_dir,
+        wal_options,
+        sealed,
+        &mut |sequence, frames| {
+            let damaged = |reason: String| {
+                Error::corrupt(&wal_dir, 0, format!("commit {sequence}: {reason}"))
+            };
+            let change =
+                Change::from_frames(frames, &state, home, sequence <= sealed).map_err(damaged)?;
+            for segment in change.rows.values().flat_map(|rows| &rows.segments) {
+                used.0 = used.0.max(segment.meta.id.0 + 1);
+            }
+            used.1 = used.1.max(
+                change
+                    .tables
+                    .keys()
+                    .map(|id| id.0 + 1)
+                    .max()
+                    .unwrap_or_default(),
+            );
+            let mut next = change
+                .apply(&state, sequence, Fit::Replay { applied, sealed })
+                .map_err(|e| damaged(e.to_string()))?;
+            for id in change.rows.keys() {
+                if let Some(table) = Arc::make_mut(&mut next.tables).get_mut(id) {
+                    Arc::make_mut(table).merge_chunks(None)?;
+                }
+            }
+            state = next;
+            commits += 1;
+            Ok(())
+        },
+    )?;
+    if wal.last_sequence() < applied {
+        return Err(Error::corrupt(
+            &wal_dir,
+            0,
+            format!(
+                "the log ends at commit {} but the manifest has commit {applied}",
+                wal.last_sequence()
+            ),
+        ));
+    }
+    state.sequence = wal.last_sequence();
+    remove_orphans(home, &persisted, &state)?;
+    (checkpoint.next_segment, checkpoint.next_table) = used;
+    let largest = home
+        .store
+        .segments()?
+        .iter()
+        .map(|key| key.segment.0 + 1)
+        .max()
+        .unwrap_or_default();
+    checkpoint.next_segment = checkpoint.next_segment.max(largest);
+    info!(commits, sequence = %state.sequence, "recovered the write-ahead log");
+    Ok(Recovered {
+        checkpoint,
+        persisted,
+        state,
+        wal,
+    })
+}
+
+/// Removes segments that neither the manifest nor the log names: their transaction did not commit,
+/// or their removal was cut short.
+fn remove_orphans(home: &SegmentHome, persisted: &State, state: &State) -> Result<()> {
+    let keys = |state: &State| -> Vec<SegmentKey> {
+        state
+            .tables
+            .values()
+            .flat_map(|t| &t.segments)
+            .map(|run| run.segment.meta.key())
+            .collect()
+    };
+    let named: std::collections::HashSet<SegmentKey> =
+        keys(persisted).into_iter().chain(keys(state)).collect();
+    let orphans: Vec<SegmentKey> = home
+        .store
+        .segments()?
+        .into_iter()
+        .filter(|key| !named.contains(key))
+        .collect();
+    for &key in &orphans {
+        home.store.drop_segment(key)?;
+    }
+    if !orphans.is_empty() {
+        info!(
+            segments = orphans.len(),
+            "removed segments of transactions that did not commit"
+        );
+    }
+    Ok(())
+}
+
+/// Takes the directory for this process.
+pub(crate) fn lock(dir: &Path) -> Result<File> {
+    let path: PathBuf = dir.join("lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(Error::io("open", &path))?;
+    file.try_lock().map_err(|_| {
+        Error::Invalid(format!(
+            "data directory {} is in use by another process",
+            dir.display()
+        ))
+    })?;
+    Ok(file)
+}
+
+/// Nobody else on the machine may read the data.
+fn restrict(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))
+        .map_err(Error::io("restrict", dir))
+}
+
+pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(run)
+        .map_err(Error::io("start thread", name))
+}
+
+/// Keys of segments that nobody holds, on their way to being removed.
+pub(crate) type Reaped = Receiver<SegmentKey>;

@@ -1,0 +1,10 @@
+//! RocksDB: where sealed columns and the manifest live. Only this folder imports it.
+//!
+//! Rows never pass through a RocksDB memtable: sealed columns come in as finished files
+//! ([`Store::ingest`]). The column family `meta` is the single commit point; what it does not name
+//! does not exist.
+
+pub mod keys;
+mod store;
+
+pub use store::{MetaBatch, SegmentFile, Store};

@@ -1,0 +1,122 @@
+//! What the database is at one sequence: tables with their rows, and catalog records.
+//!
+//! A state never changes. The committer makes the next one, sharing what did not change; a reader
+//! keeps the one it took for as long as it likes, and with it the segments that it names.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use roaring::RoaringBitmap;
+
+use crate::memtable::MemRun;
+use crate::segment::Segment;
+use crate::table::TableDef;
+use crate::{Sequence, TableId};
+
+/// The database at one sequence.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// The newest commit that is in it.
+    pub sequence: Sequence,
+    /// The tables.
+    pub tables: Arc<HashMap<TableId, Arc<TableState>>>,
+    /// The catalog's records, by name. Storage does not look into them.
+    pub records: Arc<BTreeMap<String, Bytes>>,
+}
+
+/// One table at one sequence.
+#[derive(Debug, Clone)]
+pub struct TableState {
+    /// Its definition.
+    pub def: Arc<TableDef>,
+    /// Rows in memory, oldest commits first.
+    pub memory: Vec<MemRun>,
+    /// Rows in segments.
+    pub segments: Vec<SegmentRun>,
+    /// The newest commit that changed its rows.
+    pub changed: Sequence,
+}
+
+/// A segment and which of its rows are deleted.
+#[derive(Debug, Clone)]
+pub struct SegmentRun {
+    /// The rows.
+    pub segment: Arc<Segment>,
+    /// Numbers of the rows that are no more.
+    pub deleted: Option<Arc<RoaringBitmap>>,
+    /// The newest commit whose rows may be in it.
+    pub added: Sequence,
+}
+
+impl SegmentRun {
+    /// Rows that are alive.
+    pub fn rows(&self) -> u64 {
+        let deleted = self.deleted.as_ref().map_or(0, |d| d.len());
+        u64::from(self.segment.meta.rows()) - deleted
+    }
+}
+
+impl State {
+    /// A table, if it exists at this sequence.
+    pub fn table(&self, id: TableId) -> Option<&Arc<TableState>> {
+        self.tables.get(&id)
+    }
+
+    /// Memory held by rows that are not in segments, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.tables.values().map(|t| t.memory_bytes()).sum()
+    }
+
+    /// The newest commit whose rows wait in memory, if any do.
+    pub fn newest_in_memory(&self) -> Option<Sequence> {
+        self.tables
+            .values()
+            .flat_map(|t| &t.memory)
+            .map(|run| run.chunk.sequence_max)
+            .max()
+    }
+}
+
+impl TableState {
+    /// A table without rows.
+    pub fn new(def: Arc<TableDef>, at: Sequence) -> Self {
+        TableState {
+            def,
+            memory: Vec::new(),
+            segments: Vec::new(),
+            changed: at,
+        }
+    }
+
+    /// Rows that are alive.
+    pub fn rows(&self) -> u64 {
+        self.memory.iter().map(|r| r.rows() as u64).sum::<u64>()
+            + self.segments.iter().map(SegmentRun::rows).sum::<u64>()
+    }
+
+    /// Memory held by rows that are not in segments, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory.iter().map(|run| run.chunk.bytes).sum()
+    }
+
+    /// Bytes on disk of its segments.
+    pub fn segment_bytes(&self) -> u64 {
+        self.segments.iter().map(|run| run.segment.meta.bytes).sum()
+    }
+
+    /// The newest time in microseconds of any row in a segment or in memory.
+    pub fn newest_time(&self) -> Option<i64> {
+        let time = self.def.time_column()?;
+        let memory = self.memory.iter().filter_map(|run| Some(run.chunk.time?.1));
+        let segments = self.segments.iter().filter_map(|run| {
+            let meta = &run.segment.meta;
+            let index = meta.column_index(self.def.column_ids[time])?;
+            meta.packs
+                .iter()
+                .filter_map(|p| p.zones[index].max_int())
+                .max()
+        });
+        memory.chain(segments).max()
+    }
+}

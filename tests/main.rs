@@ -1,0 +1,15 @@
+//! Tests of the program from outside: a server as a process, clients over TCP.
+//!
+//! | room | answers |
+//! |---|---|
+//! | `server` | a server on a free port and a directory of its own |
+//! | `smoke` | the main job in small, through psql and a driver |
+//! | `slt` | SQL files, run hot, cold and reopened, and against PostgreSQL |
+//! | `crash` | kill -9 at random moments and at failpoints, with a verifying client |
+//! | `damage` | flipped bits and cut logs of a data directory |
+//! | `wire` | the protocol, byte by byte |
+//! | `tidy` | the rules that the code and the documents keep |
+
+mod server;
+mod smoke;
+mod wire;
