@@ -109,6 +109,11 @@ impl Config {
                 "setting \"memtable_max_bytes\" must be more than \"memtable_seal_bytes\"".into(),
             );
         }
+        if config.wal_max_bytes < 2 * config.wal_file_bytes {
+            return Err(
+                "setting \"wal_max_bytes\" must be at least twice \"wal_file_bytes\"".into(),
+            );
+        }
         Ok(config)
     }
 

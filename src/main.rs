@@ -7,6 +7,7 @@
 //! | `pgwire` | the Postgres protocol: bytes ⇄ messages ⇄ sessions |
 //! | `ingest` | COPY's formats: bytes ⇄ batches |
 //! | `demo` | a pizza platform as a client of the server |
+//! | `failpoints` | where crash tests end the process |
 //!
 //! Exit codes: 0 all went well; 1 damage was found, or the server had to stop; 2 the command line
 //! or a setting is wrong.
@@ -14,6 +15,8 @@
 mod cli;
 mod config;
 mod demo;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod ingest;
 mod pgwire;
 mod server;
@@ -29,6 +32,14 @@ use cli::{Cli, Command};
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "failpoints")]
+    let _failpoints = match failpoints::set_up() {
+        Ok(scenario) => scenario,
+        Err(message) => {
+            eprintln!("slicedb: {message}");
+            return ExitCode::from(2);
+        }
+    };
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Serve(serve) => server::serve(serve),

@@ -10,6 +10,10 @@
 //! | `wire` | the protocol, byte by byte |
 //! | `tidy` | the rules that the code and the documents keep |
 
+mod crash;
+mod damage;
 mod server;
+mod slt;
 mod smoke;
+mod tidy;
 mod wire;

@@ -64,7 +64,7 @@ impl Server {
             .open(dir.path().join("log"))
             .expect("a log file");
         // The shell ends the server when this process is gone, however it went: the pipe closes.
-        let script = "\"$@\" & server=$!; echo pid $server; exec >&-; cat; kill -9 $server 2>/dev/null; wait $server";
+        let script = "\"$@\" & server=$!; echo pid $server; exec >&-; cat >/dev/null; kill -9 $server 2>/dev/null; wait $server";
         let mut child = Command::new("sh")
             .args([
                 "-c",
@@ -241,8 +241,12 @@ fn signal(signal: &str, pid: u32) {
 
 fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // A zombie has ended; its shell has not looked yet.
-    stat.rsplit(')')
-        .next()
-        .is_some_and(|rest| rest.trim_start().chars().next().is_some_and(|s| s != 'Z'))
+    // A zombie has ended once all of its threads have; its shell has not looked yet.
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    stat.rsplit(')').next().is_some_and(|rest| {
+        rest.trim_start()
+            .chars()
+            .next()
+            .is_some_and(|s| s != 'Z' || threads > 1)
+    })
 }

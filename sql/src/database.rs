@@ -68,7 +68,8 @@ impl Database {
             .with_max_temp_directory_size(options.spill_bytes)
             .build()
             .map_err(|e| SqlError::new(SqlState::IO_ERROR, e.to_string()))?;
-        let runtime = QueryRuntime::new(options.query_threads).map_err(cannot("start query threads for"))?;
+        let runtime =
+            QueryRuntime::new(options.query_threads).map_err(cannot("start query threads for"))?;
         Ok(Database(Arc::new(Inner {
             engine,
             runtime,
@@ -109,7 +110,12 @@ impl Database {
     /// What one query runs in.
     pub(crate) fn environment(&self) -> Arc<RuntimeEnv> {
         let inner = &self.0;
-        query_environment(inner.template.runtime_env(), &inner.memory, &inner.disk, inner.query_memory_bytes)
+        query_environment(
+            inner.template.runtime_env(),
+            &inner.memory,
+            &inner.disk,
+            inner.query_memory_bytes,
+        )
     }
 }
 
@@ -128,8 +134,16 @@ fn template(threads: usize) -> SessionState {
     options.sql_parser.parse_float_as_decimal = true;
     options.sql_parser.map_string_types_to_utf8view = false;
     options.execution.collect_statistics = true;
-    let mut state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    let mut state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .build();
     use datafusion::execution::FunctionRegistry;
+    // DataFusion's reads another pattern language: no answer is better than a wrong one.
+    // A series is rows here; DataFusion's function would build all of it as one list.
+    for name in ["to_char", "date_format", "generate_series", "range"] {
+        let _ = state.deregister_udf(name);
+    }
     for function in functions::scalar_functions() {
         // Registering replaces a function of the same name, and cannot fail in memory.
         let _ = state.register_udf(function);
@@ -143,5 +157,8 @@ fn template(threads: usize) -> SessionState {
 #[cfg(unix)]
 fn create_private_dir(dir: &std::path::Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
 }

@@ -182,12 +182,22 @@ pub struct SqlError {
 impl SqlError {
     /// An error with a message alone.
     pub fn new(state: SqlState, message: impl Into<String>) -> Self {
-        SqlError { state, message: message.into(), detail: None, hint: None, position: None, context: None }
+        SqlError {
+            state,
+            message: message.into(),
+            detail: None,
+            hint: None,
+            position: None,
+            context: None,
+        }
     }
 
     /// Something PostgreSQL has and this server has not.
     pub fn unsupported(what: impl fmt::Display) -> Self {
-        Self::new(SqlState::FEATURE_NOT_SUPPORTED, format!("{what} is not supported"))
+        Self::new(
+            SqlState::FEATURE_NOT_SUPPORTED,
+            format!("{what} is not supported"),
+        )
     }
 
     /// A bug of ours; the message says where.

@@ -104,11 +104,6 @@ impl CopyDecoder {
         self.rows.take()
     }
 
-    /// Rows so far.
-    pub fn rows(&self) -> u64 {
-        self.rows.total()
-    }
-
     fn read(&mut self, input: &[u8], last: bool) -> Result<usize, SqlError> {
         let Progress { consumed, ended } = match &mut self.reader {
             Reader::Text(reader) => reader.read(input, last, &mut self.rows),

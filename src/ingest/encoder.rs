@@ -27,7 +27,6 @@ struct Column {
 pub struct CopyRows<'a> {
     encoder: &'a CopyEncoder,
     cells: Vec<Encoder>,
-    len: usize,
 }
 
 impl CopyEncoder {
@@ -94,7 +93,6 @@ impl CopyEncoder {
         Ok(CopyRows {
             encoder: self,
             cells,
-            len: batch.num_rows(),
         })
     }
 
@@ -132,16 +130,6 @@ impl CopyEncoder {
 }
 
 impl CopyRows<'_> {
-    /// Rows of the batch.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// Appends one row, with its line end.
     pub fn write(&self, row: usize, out: &mut Vec<u8>) {
         let options = &self.encoder.options;

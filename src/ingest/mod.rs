@@ -25,4 +25,4 @@ mod text;
 mod tests;
 
 pub use decoder::{CopyColumn, CopyDecoder};
-pub use encoder::{CopyEncoder, CopyRows};
+pub use encoder::CopyEncoder;

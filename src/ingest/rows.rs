@@ -25,7 +25,6 @@ pub(super) struct Rows {
     table: String,
     /// Lines of the data so far, with the one that is read; of the binary format, rows.
     pub(super) line: u64,
-    total: u64,
     waiting: usize,
 }
 
@@ -69,7 +68,6 @@ impl Rows {
             schema: Arc::new(Schema::new(fields)),
             table: table.to_owned(),
             line: 0,
-            total: 0,
             waiting: 0,
         }
     }
@@ -77,13 +75,7 @@ impl Rows {
     /// Counts a row whose fields were all appended.
     #[inline]
     pub(super) fn end_row(&mut self) {
-        self.total += 1;
         self.waiting += 1;
-    }
-
-    /// Rows of the whole data so far.
-    pub(super) fn total(&self) -> u64 {
-        self.total
     }
 
     /// Rows that wait to be taken.

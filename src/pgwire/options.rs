@@ -6,7 +6,7 @@ use std::time::Duration;
 /// How the server accepts and bounds its connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WireOptions {
-    /// Where to listen. Default 127.0.0.1:5432. Peers that are not on the loopback interface are
+    /// Where to listen. Default 127.0.0.1:5454. Peers that are not on the loopback interface are
     /// refused whatever this says, because nobody has a password yet.
     pub(crate) listen: SocketAddr,
     /// Sessions at a time; one more gets 53300. Default 2,000, minimum 1.
@@ -31,7 +31,7 @@ pub(crate) struct WireOptions {
 impl Default for WireOptions {
     fn default() -> Self {
         WireOptions {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5432)),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5454)),
             connections_max: 2_000,
             startups_max: 500,
             startup_timeout: Duration::from_secs(10),

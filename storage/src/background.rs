@@ -134,6 +134,12 @@ impl Shared {
     }
 
     pub(crate) fn seal(&self) -> Result<()> {
+        let sealed = self.seal_all();
+        self.set_seal_error(sealed.as_ref().err().filter(|e| e.is_disk_full()).cloned());
+        sealed
+    }
+
+    fn seal_all(&self) -> Result<()> {
         let _one_at_a_time = self.sealing.lock();
         let started = Instant::now();
         let frozen: Arc<State> = self.ask(Work::Freeze)?;

@@ -132,7 +132,7 @@ fn divide(def: &TableDef, runs: &[MemRun], pack_rows: usize) -> Vec<((i64, i64),
 
 /// The chunk of time of the segment that rows of the chunk starting at `chunk` go to: the chunk,
 /// or its day where chunks hold less than a pack each.
-pub fn segment_chunk(
+fn segment_chunk(
     counts: &BTreeMap<i64, usize>,
     chunk: i64,
     width_us: i64,

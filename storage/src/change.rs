@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 
+use crate::compaction::read_pack;
 use crate::deletes::Deletes;
 use crate::memtable::{self, BlockRef, MemChunk, MemRun};
 use crate::segment::codec;
@@ -17,7 +18,7 @@ use crate::wal::{Frame, FrameKind};
 use crate::{Error, Result, SegmentId, Sequence, TableId, unique};
 
 /// The sequence that rows of a transaction have in its own eyes, before it commits.
-pub const PRIVATE: Sequence = Sequence(u64::MAX);
+pub(crate) const PRIVATE: Sequence = Sequence(u64::MAX);
 
 /// Everything that one transaction changes.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +29,8 @@ pub struct Change {
     pub records: BTreeMap<String, RecordChange>,
     /// Rows.
     pub rows: BTreeMap<TableId, RowChange>,
+    /// Tables whose rows others must not have changed after a commit.
+    pub unchanged: BTreeMap<TableId, Sequence>,
 }
 
 /// A catalog record put or removed.
@@ -83,6 +86,14 @@ impl Change {
     /// # Errors
     /// [`Error::Conflict`] and [`Error::Duplicate`] when it does not fit, see [`Fit`].
     pub fn apply(&self, state: &State, sequence: Sequence, fit: Fit) -> Result<State> {
+        for (id, since) in &self.unchanged {
+            let is_unchanged = state
+                .table(*id)
+                .is_some_and(|table| table.changed <= *since);
+            if fit == Fit::Strict && sequence != PRIVATE && !is_unchanged {
+                return Err(changed_meanwhile());
+            }
+        }
         let mut next = State {
             sequence,
             ..state.clone()
@@ -356,9 +367,21 @@ impl RowChange {
         let Some(since) = self.unique_as_of else {
             return Ok(());
         };
-        if table.changed_after_rows(since) {
-            for block in self.blocks.values() {
-                unique::check_against(table, Some(since), block)?;
+        let is_own = |run: &SegmentRun| self.segments.iter().any(|s| Arc::ptr_eq(s, &run.segment));
+        let mut others = table.clone();
+        others.memory.retain(|run| run.chunk.sequence_max > since);
+        others
+            .segments
+            .retain(|run| run.added > since && !is_own(run));
+        if others.memory.is_empty() && others.segments.is_empty() {
+            return Ok(());
+        }
+        for block in self.blocks.values() {
+            unique::check_against(&others, block)?;
+        }
+        for run in table.segments.iter().filter(|run| is_own(run)) {
+            for pack in 0..run.segment.meta.packs.len() as u32 {
+                unique::check_against(&others, &read_pack(&table.def, run, pack)?)?;
             }
         }
         Ok(())
@@ -366,11 +389,6 @@ impl RowChange {
 }
 
 impl TableState {
-    fn changed_after_rows(&self, since: Sequence) -> bool {
-        self.memory.iter().any(|run| run.chunk.sequence_max > since)
-            || self.segments.iter().any(|run| run.added > since)
-    }
-
     /// Merges chunks that have grown many, among those after `frozen`.
     pub fn merge_chunks(&mut self, frozen: Option<Sequence>) -> Result<()> {
         loop {

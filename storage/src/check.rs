@@ -136,7 +136,7 @@ fn check_log(
     });
     report.commits = commits;
     report.damage.extend(damage);
-    if commits > 0 && last < checkpoint.applied {
+    if last.max(sealed) < checkpoint.applied {
         let reason = format!(
             "the log ends at commit {last} but the manifest has {}",
             checkpoint.applied

@@ -172,6 +172,13 @@ impl Committer {
                 if e.is_disk_full() {
                     warn!(error = %e, "the disk is full: commits are refused until there is room");
                 } else {
+                    // The log may hold these commits all the same: a restart decides.
+                    let segments = waiting
+                        .iter()
+                        .flat_map(|(_, change, _)| change.rows.values());
+                    segments
+                        .flat_map(|rows| &rows.segments)
+                        .for_each(|segment| segment.keep());
                     error!(error = %e, "the log could not be synced: no commit is accepted before a restart");
                     self.shared.close("the server accepts no writes since the log could not be synced; restart it");
                 }
@@ -254,6 +261,7 @@ impl Committer {
         self.persist(next, seal.frozen.sequence)?;
         fail::fail_point!("seal.before_release");
         self.wal.release(self.sealed)?;
+        self.shared.begin_age();
         self.publish();
         Ok(())
     }

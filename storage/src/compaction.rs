@@ -281,7 +281,6 @@ impl<'a> Merger<'a> {
         };
         let mut batches = Vec::new();
         let mut rows: Vec<(usize, usize)> = Vec::new();
-        let mut keys_of = Vec::new();
         for input in &mut self.inputs {
             let Some((batch, Some(keys), at)) = &mut input.current else {
                 continue;
@@ -294,7 +293,6 @@ impl<'a> Merger<'a> {
             rows.extend((*at..end).map(|row| (number, row)));
             batches.push(batch.clone());
             *at = end;
-            keys_of.push(number);
         }
         let keys: Vec<&Rows> = self
             .inputs

@@ -72,7 +72,7 @@ impl Deletes {
 }
 
 /// A bitmap in Roaring's portable format.
-pub fn bitmap_bytes(rows: &RoaringBitmap) -> Vec<u8> {
+pub(crate) fn bitmap_bytes(rows: &RoaringBitmap) -> Vec<u8> {
     let mut out = Vec::with_capacity(rows.serialized_size());
     // Writing to a vector cannot fail.
     let _ = rows.serialize_into(&mut out);
@@ -80,6 +80,6 @@ pub fn bitmap_bytes(rows: &RoaringBitmap) -> Vec<u8> {
 }
 
 /// Reads a bitmap, checking that it is one.
-pub fn bitmap(bytes: &[u8]) -> Result<RoaringBitmap, String> {
+pub(crate) fn bitmap(bytes: &[u8]) -> Result<RoaringBitmap, String> {
     RoaringBitmap::deserialize_from(bytes).map_err(|e| format!("set of rows: {e}"))
 }

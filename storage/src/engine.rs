@@ -5,6 +5,7 @@
 //! DIR/wal/        the write-ahead log
 //! DIR/rocks/      RocksDB: sealed columns and the manifest
 //! DIR/staging/    segment files under construction, emptied at start
+//! DIR/spill/      what queries spill, emptied at start; the crate above writes it
 //! ```
 
 use std::fs::File;
@@ -69,6 +70,8 @@ pub(crate) struct Gauges {
     /// When the oldest unsealed commit came, in microseconds since 1970 UTC.
     pub(crate) unsealed_since: Option<i64>,
     pub(crate) closed: Option<String>,
+    /// Why the last seal failed for want of disk space.
+    pub(crate) seal_error: Option<Error>,
     pub(crate) stopping: bool,
 }
 
@@ -208,9 +211,21 @@ impl Shared {
         self.room.notify_all();
     }
 
+    /// What is in memory after a seal counts its age from now.
+    pub(crate) fn begin_age(&self) {
+        self.gauges.lock().unsealed_since = None;
+    }
+
+    /// Tells writers that wait for room why there is none, or that there is hope again.
+    pub(crate) fn set_seal_error(&self, error: Option<Error>) {
+        self.gauges.lock().seal_error = error;
+        self.room.notify_all();
+    }
+
     /// Sends a change to the committer, after waiting for room in memory.
     pub(crate) fn commit(&self, change: Change, done: Done) {
-        if let Err(e) = self.wait_for_room() {
+        let adds_rows = change.rows.values().any(|rows| !rows.blocks.is_empty());
+        if let Err(e) = self.wait_for_room(adds_rows) {
             return done(Err(e));
         }
         let state = self.state();
@@ -234,14 +249,17 @@ impl Shared {
         }
     }
 
-    fn wait_for_room(&self) -> Result<()> {
+    fn wait_for_room(&self, adds_rows: bool) -> Result<()> {
         let mut gauges = self.gauges.lock();
         loop {
             if let Some(reason) = &gauges.closed {
                 return Err(Error::Closed(reason.clone()));
             }
-            if gauges.memory_bytes < self.options.memtable_max_bytes {
+            if !adds_rows || gauges.memory_bytes < self.options.memtable_max_bytes {
                 return Ok(());
+            }
+            if let Some(e) = &gauges.seal_error {
+                return Err(e.clone());
             }
             self.wake.notify_all();
             self.room.wait(&mut gauges);
@@ -301,11 +319,11 @@ impl Shared {
 impl Drop for Threads {
     fn drop(&mut self) {
         self.shared.gauges.lock().stopping = true;
+        self.shared.close("the engine is shut down");
         self.shared.wake.notify_all();
         if let Some(background) = self.background.lock().take() {
             background.join();
         }
-        self.shared.close("the engine is shut down");
         // A committer that is gone already needs no telling.
         let _ = self.shared.queue.send(Work::Stop);
         if let Some(committer) = self.committer.lock().take()

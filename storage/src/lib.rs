@@ -44,3 +44,6 @@ pub use segment::stats::{Compare, Value, ZoneMap};
 pub use state::{SegmentRun, State, TableState};
 pub use table::{Layout, TableDef};
 pub use transaction::{RowId, Savepoint, Transaction, View};
+
+#[cfg(test)]
+mod tests;

@@ -274,7 +274,7 @@ impl Scan {
         let batch = &chunk.batch;
         let mut ranges = match (&self.request.keys, self.table.def.key_column()) {
             (Some(keys), Some(key)) => key_ranges(batch.column(key), keys),
-            _ => vec![0..batch.num_rows()],
+            _ => std::iter::once(0..batch.num_rows()).collect(),
         };
         let column = |c: usize| -> Result<ArrayRef> { Ok(batch.column(c).clone()) };
         let time = self.time_filter(chunk.time);
@@ -300,7 +300,7 @@ impl Scan {
         let described = &run.segment.meta.packs[pack as usize];
         let rows = described.rows as usize;
         let def = &self.table.def;
-        let mut ranges = vec![0..rows];
+        let mut ranges: Vec<Range<usize>> = std::iter::once(0..rows).collect();
         if let (Some(keys), Some(key)) = (&self.request.keys, def.key_column()) {
             match self.column(run, pack, key)? {
                 Some(column) => ranges = self.key_ranges_of(run, pack, key, &column, keys)?,

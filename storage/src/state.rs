@@ -67,15 +67,6 @@ impl State {
     pub fn memory_bytes(&self) -> usize {
         self.tables.values().map(|t| t.memory_bytes()).sum()
     }
-
-    /// The newest commit whose rows wait in memory, if any do.
-    pub fn newest_in_memory(&self) -> Option<Sequence> {
-        self.tables
-            .values()
-            .flat_map(|t| &t.memory)
-            .map(|run| run.chunk.sequence_max)
-            .max()
-    }
 }
 
 impl TableState {

@@ -16,7 +16,7 @@ use crate::engine::Shared;
 use crate::memtable::{BlockRef, MemChunk, MemRun};
 use crate::state::{State, TableState};
 use crate::table::TableDef;
-use crate::{Engine, Error, Result, Sequence, TableId, sort, unique};
+use crate::{Engine, Error, Result, SegmentId, Sequence, TableId, sort, unique};
 
 /// Rows of a block in the log, at most.
 const BLOCK_ROWS_MAX: usize = 64 * 1024;
@@ -173,7 +173,7 @@ impl Transaction {
         let seen = view.state.table(table).ok_or_else(no_table)?.clone();
         let change = self.change.rows.entry(table).or_default();
         change.blocks.clear();
-        change.segments.clear();
+        let own: Vec<SegmentId> = change.segments.drain(..).map(|s| s.meta.id).collect();
         let mut deletes = Deletes::default();
         for run in seen
             .memory
@@ -186,9 +186,6 @@ impl Transaction {
         }
         // Rows of committed segments deleted earlier by this transaction go with their segment,
         // and its own segments have just been let go.
-        let base = self.shared.state();
-        let committed = base.table(table).map_or(&[][..], |t| &t.segments);
-        let is_committed = |id| committed.iter().any(|run| run.segment.meta.id == id);
         let seen_ids = seen.segments.iter().map(|run| run.segment.meta.id);
         let earlier = change
             .deletes
@@ -198,7 +195,7 @@ impl Transaction {
             .copied();
         deletes.segments = seen_ids
             .chain(earlier)
-            .filter(|&id| is_committed(id))
+            .filter(|id| !own.contains(id))
             .collect();
         for (block, rows) in std::mem::take(&mut change.deletes).blocks {
             if block.sequence != PRIVATE {
@@ -207,17 +204,6 @@ impl Transaction {
         }
         change.deletes = deletes;
         Ok(())
-    }
-
-    /// Removes all rows of a segment that `view` shows.
-    pub fn delete_segment(&mut self, table: TableId, segment: crate::SegmentId) {
-        self.change
-            .rows
-            .entry(table)
-            .or_default()
-            .deletes
-            .segments
-            .insert(segment);
     }
 
     /// Creates a table or changes its definition.
@@ -229,6 +215,11 @@ impl Transaction {
     pub fn drop_table(&mut self, table: TableId) {
         self.change.rows.remove(&table);
         self.change.tables.insert(table, None);
+    }
+
+    /// From here on a change of the table's rows by others is a conflict.
+    pub fn require_unchanged(&mut self, view: &View, table: TableId) {
+        self.change.unchanged.insert(table, view.state.sequence);
     }
 
     /// Puts or removes a catalog record that `view` shows; a change of it by others is a conflict.
@@ -250,6 +241,14 @@ impl Transaction {
     /// Undoes everything since the savepoint.
     pub fn rollback_to(&mut self, savepoint: &Savepoint) {
         self.change = savepoint.0.clone();
+        let rows = self.change.rows.values();
+        let bytes: usize = rows
+            .flat_map(|r| r.blocks.values())
+            .map(RecordBatch::get_array_memory_size)
+            .sum();
+        self.shared.release_private(self.memory.bytes);
+        self.memory.bytes = 0;
+        self.reserve(bytes);
     }
 
     /// Makes the changes durable and visible, then calls `done`, from another thread, with the
@@ -321,7 +320,7 @@ impl Transaction {
         };
         let seen = seen.unwrap_or_else(|| Arc::new(TableState::new(def.clone(), PRIVATE)));
         unique::check_within(&seen, batch)?;
-        unique::check_against(&seen, None, batch)?;
+        unique::check_against(&seen, batch)?;
         let change = self.change.rows.entry(table).or_default();
         let earlier = change.unique_as_of.unwrap_or(state.sequence);
         change.unique_as_of = Some(earlier.min(state.sequence));

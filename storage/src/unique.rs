@@ -14,10 +14,10 @@ use roaring::RoaringBitmap;
 use crate::segment::stats::{Compare, Value, ZoneMap};
 use crate::sort::RowOrder;
 use crate::state::{SegmentRun, TableState};
-use crate::{Error, Result, Sequence};
+use crate::{Error, Result};
 
 /// Asserts that `rows` have keys that differ from each other.
-pub fn check_within(table: &TableState, rows: &RecordBatch) -> Result<()> {
+pub(crate) fn check_within(table: &TableState, rows: &RecordBatch) -> Result<()> {
     let order = RowOrder::new(&table.def, table.def.primary_key().to_vec())?;
     let keys = order.keys(rows)?;
     let mut seen = HashSet::with_capacity(rows.num_rows());
@@ -29,13 +29,11 @@ pub fn check_within(table: &TableState, rows: &RecordBatch) -> Result<()> {
     Ok(())
 }
 
-/// Asserts that no live row of `table` newer than `newer_than` has a key that stands in `rows`.
-pub fn check_against(
-    table: &TableState,
-    newer_than: Option<Sequence>,
-    rows: &RecordBatch,
-) -> Result<()> {
-    let is_new = |sequence: Sequence| newer_than.is_none_or(|since| sequence > since);
+/// Asserts that no live row of `table` has a key that stands in `rows`.
+pub(crate) fn check_against(table: &TableState, rows: &RecordBatch) -> Result<()> {
+    if rows.num_rows() == 0 {
+        return Ok(());
+    }
     let columns = table.def.primary_key();
     let first = rows.column(columns[0]).as_ref();
     let wanted = Wanted {
@@ -44,18 +42,14 @@ pub fn check_against(
         order: RowOrder::new(&table.def, columns.to_vec())?,
         zone: ZoneMap::of(first),
     };
-    for run in table
-        .memory
-        .iter()
-        .filter(|run| is_new(run.chunk.sequence_max))
-    {
+    for run in &table.memory {
         let keys: Vec<ArrayRef> = columns
             .iter()
             .map(|&c| run.chunk.batch.column(c).clone())
             .collect();
         wanted.absent_from(&keys, 0, run.deleted.as_deref())?;
     }
-    for run in table.segments.iter().filter(|run| is_new(run.added)) {
+    for run in &table.segments {
         wanted.absent_from_segment(run)?;
     }
     Ok(())

@@ -150,7 +150,7 @@ fn one_connection_too_many_is_told_so() {
 
 #[test]
 fn shutdown_waits_for_statements_but_not_for_idle_clients() {
-    let server = Server::start_with(&["drain_ms=3000"]);
+    let server = Server::start_with(&["drain_timeout_ms=3000"]);
     let mut idle = Client::login(server.address());
     let mut short = Client::login(server.address());
     let mut long = Client::login(server.address());

@@ -79,11 +79,16 @@ impl Catalog {
                 let message = format!("catalog record {name} is damaged: {reason}");
                 SqlError::new(SqlState::DATA_CORRUPTED, message)
             };
-            let Some((schema, table)) = name.strip_prefix("table/").and_then(|n| n.split_once('/')) else {
+            let Some((schema, table)) = name.strip_prefix("table/").and_then(|n| n.split_once('/'))
+            else {
                 return Err(damaged("its name is unknown".into()));
             };
-            let record: Record = serde_json::from_slice(value).map_err(|e| damaged(e.to_string()))?;
-            let def = &state.table(record.table).ok_or_else(|| damaged("its table is missing".into()))?.def;
+            let record: Record =
+                serde_json::from_slice(value).map_err(|e| damaged(e.to_string()))?;
+            let def = &state
+                .table(record.table)
+                .ok_or_else(|| damaged("its table is missing".into()))?
+                .def;
             let entry = TableEntry::new(schema, table, def.clone(), record);
             tables.insert((schema.to_owned(), table.to_owned()), Arc::new(entry));
         }
@@ -100,7 +105,8 @@ impl Catalog {
     /// # Errors
     /// 42P01 when there is none, with the position of the name.
     pub fn find(&self, name: &TableName) -> Result<&Arc<TableEntry>> {
-        self.get(name.schema.as_deref().unwrap_or(PUBLIC), &name.name).ok_or_else(|| undefined(name))
+        self.get(name.schema.as_deref().unwrap_or(PUBLIC), &name.name)
+            .ok_or_else(|| undefined(name))
     }
 
     /// All tables, by schema and name.
@@ -137,7 +143,10 @@ impl TableEntry {
     /// 42703 when there is none.
     pub fn require_column(&self, name: &str) -> Result<usize> {
         self.column(name).ok_or_else(|| {
-            let message = format!("column \"{name}\" of relation \"{}\" does not exist", self.name);
+            let message = format!(
+                "column \"{name}\" of relation \"{}\" does not exist",
+                self.name
+            );
             SqlError::new(SqlState::UNDEFINED_COLUMN, message)
         })
     }
@@ -154,8 +163,15 @@ impl TableEntry {
 
     /// Its catalog record.
     pub fn record(&self) -> Bytes {
-        let defaults = self.columns.iter().filter_map(|c| Some((c.name.clone(), c.default.clone()?)));
-        let record = Record { table: self.def.id, oid: self.oid, defaults: defaults.collect() };
+        let defaults = self
+            .columns
+            .iter()
+            .filter_map(|c| Some((c.name.clone(), c.default.clone()?)));
+        let record = Record {
+            table: self.def.id,
+            oid: self.oid,
+            defaults: defaults.collect(),
+        };
         // Plain maps of text cannot fail to serialise.
         serde_json::to_vec(&record).unwrap_or_default().into()
     }
@@ -173,14 +189,23 @@ pub fn table_oid(id: TableId) -> u32 {
 
 /// 42P01.
 pub fn undefined(name: &TableName) -> SqlError {
-    let error = SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist"));
-    if name.position > 0 { error.at(name.position) } else { error }
+    let error = SqlError::new(
+        SqlState::UNDEFINED_TABLE,
+        format!("relation \"{name}\" does not exist"),
+    );
+    if name.position > 0 {
+        error.at(name.position)
+    } else {
+        error
+    }
 }
+
+type Records = Arc<BTreeMap<String, Bytes>>;
 
 /// Catalogs are read once per change, not once per statement.
 #[derive(Default)]
 pub(crate) struct CatalogCache {
-    last: Mutex<Option<(Arc<BTreeMap<String, Bytes>>, Arc<Catalog>)>>,
+    last: Mutex<Option<(Records, Arc<Catalog>)>>,
 }
 
 impl CatalogCache {

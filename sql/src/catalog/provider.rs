@@ -25,10 +25,16 @@ pub(crate) struct CatalogView {
 }
 
 /// A catalog named `database` over what a statement sees.
-pub(crate) fn schemas(database: &str, view: CatalogView) -> Result<Vec<(String, Arc<dyn CatalogProvider>)>> {
+pub(crate) fn schemas(
+    database: &str,
+    view: CatalogView,
+) -> Result<Vec<(String, Arc<dyn CatalogProvider>)>> {
     let provider = MemoryCatalogProvider::new();
     for name in [PUBLIC, "pg_catalog", "information_schema"] {
-        let schema = Schema { name: name.to_owned(), view: view.clone() };
+        let schema = Schema {
+            name: name.to_owned(),
+            view: view.clone(),
+        };
         provider.register_schema(name, Arc::new(schema))?;
     }
     Ok(vec![(database.to_owned(), Arc::new(provider))])
@@ -53,8 +59,18 @@ impl SchemaProvider for Schema {
         }
         // A name without a schema is looked for in pg_catalog too, as if it stood first in the
         // search path; it does in PostgreSQL.
-        let schema = if self.name == PUBLIC { "pg_catalog" } else { &self.name };
-        system::table(schema, name, &self.view.catalog, &self.view.state, &self.view.session)
+        let schema = if self.name == PUBLIC {
+            "pg_catalog"
+        } else {
+            &self.name
+        };
+        system::table(
+            schema,
+            name,
+            &self.view.catalog,
+            &self.view.state,
+            &self.view.session,
+        )
     }
 
     fn table_exist(&self, name: &str) -> bool {

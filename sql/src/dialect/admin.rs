@@ -111,24 +111,46 @@ pub enum DimensionKind {
 
 /// The call that a query is, if it is nothing else: `SELECT f(…)` or `SELECT * FROM f(…)`.
 pub(crate) fn of_query(query: &ast::Query, source: &Source<'_>) -> Result<Option<AdminCall>> {
-    let ast::SetExpr::Select(select) = &*query.body else { return Ok(None) };
-    let [item] = &select.projection[..] else { return Ok(None) };
+    let ast::SetExpr::Select(select) = &*query.body else {
+        return Ok(None);
+    };
+    let [item] = &select.projection[..] else {
+        return Ok(None);
+    };
     let (name, args, column) = match (item, &select.from[..]) {
         (SelectItem::UnnamedExpr(ast::Expr::Function(call)), []) => {
             (&call.name, arguments_of(call), Some(None))
         }
-        (SelectItem::ExprWithAlias { expr: ast::Expr::Function(call), alias }, []) => {
-            (&call.name, arguments_of(call), Some(Some(alias.value.clone())))
-        }
-        (SelectItem::Wildcard(_), [ast::TableWithJoins { relation, joins }]) if joins.is_empty() => {
-            match relation {
-                ast::TableFactor::Table { name, args: Some(args), .. } => (name, &args.args[..], None),
-                _ => return Ok(None),
-            }
-        }
+        (
+            SelectItem::ExprWithAlias {
+                expr: ast::Expr::Function(call),
+                alias,
+            },
+            [],
+        ) => (
+            &call.name,
+            arguments_of(call),
+            Some(Some(alias.value.clone())),
+        ),
+        (
+            SelectItem::Wildcard(_),
+            [
+                ast::TableWithJoins {
+                    relation:
+                        ast::TableFactor::Table {
+                            name,
+                            args: Some(args),
+                            ..
+                        },
+                    joins,
+                },
+            ],
+        ) if joins.is_empty() => (name, &args.args[..], None),
         _ => return Ok(None),
     };
-    let Some(function) = function_named(name) else { return Ok(None) };
+    let Some(function) = function_named(name) else {
+        return Ok(None);
+    };
     let plain = query.with.is_none()
         && query.order_by.is_none()
         && query.limit_clause.is_none()
@@ -137,10 +159,17 @@ pub(crate) fn of_query(query: &ast::Query, source: &Source<'_>) -> Result<Option
         && select.having.is_none()
         && select.distinct.is_none();
     if !plain {
-        return Err(SqlError::unsupported(format!("{} in a query with other clauses", function.name())));
+        return Err(SqlError::unsupported(format!(
+            "{} in a query with other clauses",
+            function.name()
+        )));
     }
     let column = column.map(|alias| alias.unwrap_or_else(|| function.name().to_owned()));
-    Ok(Some(AdminCall { function, arguments: arguments(args, source)?, column }))
+    Ok(Some(AdminCall {
+        function,
+        arguments: arguments(args, source)?,
+        column,
+    }))
 }
 
 /// `CALL f(…)`.
@@ -153,7 +182,11 @@ pub(crate) fn parse_call(at: &mut Cursor<'_>) -> Result<Statement> {
     match function_named(&call.name) {
         Some(function) => {
             let arguments = arguments(arguments_of(&call), at.source)?;
-            Ok(Statement::Admin(AdminCall { function, arguments, column: None }))
+            Ok(Statement::Admin(AdminCall {
+                function,
+                arguments,
+                column: None,
+            }))
         }
         None => {
             let message = format!("procedure {} does not exist", call.name);
@@ -164,8 +197,11 @@ pub(crate) fn parse_call(at: &mut Cursor<'_>) -> Result<Statement> {
 
 /// The function of a name, with or without `public.`, where TimescaleDB installs them.
 fn function_named(name: &ast::ObjectName) -> Option<AdminFunction> {
-    let parts: Option<Vec<&str>> =
-        name.0.iter().map(|part| part.as_ident().map(|ident| ident.value.as_str())).collect();
+    let parts: Option<Vec<&str>> = name
+        .0
+        .iter()
+        .map(|part| part.as_ident().map(|ident| ident.value.as_str()))
+        .collect();
     match parts?.as_slice() {
         [name] | ["public", name] => AdminFunction::from_name(name),
         _ => None,
@@ -184,24 +220,33 @@ fn arguments(args: &[FunctionArg], source: &Source<'_>) -> Result<Vec<AdminArgum
     for arg in args {
         let (name, arg) = match arg {
             FunctionArg::Named { name, arg, .. } => (Some(name.value.clone()), arg),
-            FunctionArg::ExprNamed { name: ast::Expr::Identifier(name), arg, .. } => {
-                (Some(name.value.clone()), arg)
-            }
+            FunctionArg::ExprNamed {
+                name: ast::Expr::Identifier(name),
+                arg,
+                ..
+            } => (Some(name.value.clone()), arg),
             FunctionArg::ExprNamed { .. } => return Err(source.syntax_error(0)),
             FunctionArg::Unnamed(arg) => (None, arg),
         };
-        let FunctionArgExpr::Expr(expr) = arg else { return Err(source.syntax_error(0)) };
+        let FunctionArgExpr::Expr(expr) = arg else {
+            return Err(source.syntax_error(0));
+        };
         let position = source.position(source.token_at(expr.span().start));
         if name.is_none() && arguments.last().is_some_and(|before| before.name.is_some()) {
             let message = "positional argument cannot follow named argument";
             return Err(SqlError::new(SqlState::SYNTAX_ERROR, message).at(position));
         }
         if name.is_some() && arguments.iter().any(|before| before.name == name) {
-            let message =
-                format!("argument name \"{}\" used more than once", name.unwrap_or_default());
+            let message = format!(
+                "argument name \"{}\" used more than once",
+                name.unwrap_or_default()
+            );
             return Err(SqlError::new(SqlState::SYNTAX_ERROR, message).at(position));
         }
-        arguments.push(AdminArgument { name, value: value(expr) });
+        arguments.push(AdminArgument {
+            name,
+            value: value(expr),
+        });
     }
     Ok(arguments)
 }
@@ -214,10 +259,15 @@ fn value(expr: &ast::Expr) -> AdminValue {
         ast::Expr::Value(constant) => match &constant.value {
             Value::Null => AdminValue::Null,
             Value::Boolean(value) => AdminValue::Boolean(*value),
-            Value::Number(digits, _) => digits.parse().map_or_else(|_| unknown(), AdminValue::Integer),
+            Value::Number(digits, _) => digits
+                .parse()
+                .map_or_else(|_| unknown(), AdminValue::Integer),
             other => text_of(other).map_or_else(unknown, AdminValue::Text),
         },
-        ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr: operand } => match value(operand) {
+        ast::Expr::UnaryOp {
+            op: ast::UnaryOperator::Minus,
+            expr: operand,
+        } => match value(operand) {
             AdminValue::Integer(number) => AdminValue::Integer(-number),
             _ => unknown(),
         },
@@ -226,7 +276,11 @@ fn value(expr: &ast::Expr) -> AdminValue {
             (AdminValue::Text(text), Some(unit)) => AdminValue::Interval(format!("{text} {unit}")),
             _ => unknown(),
         },
-        ast::Expr::Cast { expr: operand, data_type, .. } => match (value(operand), data_type) {
+        ast::Expr::Cast {
+            expr: operand,
+            data_type,
+            ..
+        } => match (value(operand), data_type) {
             (AdminValue::Text(text), ast::DataType::Interval { fields: None, .. }) => {
                 AdminValue::Interval(text)
             }
@@ -256,15 +310,23 @@ fn dimension(call: &ast::Function) -> Option<AdminValue> {
     };
     let mut values = arguments_of(call).iter().map(|arg| match arg {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
-        | FunctionArg::Named { arg: FunctionArgExpr::Expr(expr), .. } => Some(value(expr)),
+        | FunctionArg::Named {
+            arg: FunctionArgExpr::Expr(expr),
+            ..
+        } => Some(value(expr)),
         _ => None,
     });
-    let AdminValue::Text(column) = values.next()?? else { return None };
+    let AdminValue::Text(column) = values.next()?? else {
+        return None;
+    };
     let size = match values.next() {
         Some(size) => Some(Box::new(size?)),
         None => None,
     };
-    values.next().is_none().then_some(AdminValue::Dimension { kind, column, size })
+    values
+        .next()
+        .is_none()
+        .then_some(AdminValue::Dimension { kind, column, size })
 }
 
 /// `name` and `regclass`, with or without `pg_catalog.`.

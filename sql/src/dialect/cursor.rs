@@ -4,10 +4,10 @@
 //! continues where sqlparser stopped.
 
 use datafusion::sql::sqlparser::ast::{self, Visit};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
+use super::grammar::Grammar;
 use super::source::Source;
 use super::table::TableName;
 use super::{limits, refuse, words};
@@ -36,7 +36,10 @@ impl<'a> Cursor<'a> {
 
     /// The token `n` further on.
     pub(crate) fn peek_nth(&self, n: usize) -> Option<&'a Token> {
-        self.source.tokens.get(self.index + n).map(|token| &token.token)
+        self.source
+            .tokens
+            .get(self.index + n)
+            .map(|token| &token.token)
     }
 
     /// Where we are, in characters from 1.
@@ -69,7 +72,10 @@ impl<'a> Cursor<'a> {
 
     /// Whether these words stand here.
     pub(crate) fn sees(&self, words: &[&str]) -> bool {
-        words.iter().enumerate().all(|(n, word)| self.word_nth(n) == Some(word))
+        words
+            .iter()
+            .enumerate()
+            .all(|(n, word)| self.word_nth(n) == Some(word))
     }
 
     /// Takes these words if they stand here.
@@ -105,18 +111,28 @@ impl<'a> Cursor<'a> {
 
     /// Takes a token, which must stand here.
     pub(crate) fn expect_token(&mut self, token: &Token) -> Result<()> {
-        if self.take_token(token) { Ok(()) } else { self.syntax_error() }
+        if self.take_token(token) {
+            Ok(())
+        } else {
+            self.syntax_error()
+        }
     }
 
     /// Nothing may follow.
     pub(crate) fn end(&self) -> Result<()> {
-        if self.index < self.source.tokens.len() { self.syntax_error() } else { Ok(()) }
+        if self.index < self.source.tokens.len() {
+            self.syntax_error()
+        } else {
+            Ok(())
+        }
     }
 
     /// A name: quoted, or a word that is not reserved.
     pub(crate) fn name(&mut self) -> Result<String> {
         match self.peek() {
-            Some(Token::Word(word)) if word.quote_style.is_some() || !words::is_reserved(&word.value) => {
+            Some(Token::Word(word))
+                if word.quote_style.is_some() || !words::is_reserved(&word.value) =>
+            {
                 self.index += 1;
                 Ok(word.value.clone())
             }
@@ -133,7 +149,10 @@ impl<'a> Cursor<'a> {
     }
 
     /// `a, b`, at least one.
-    pub(crate) fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+    pub(crate) fn list<T>(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<Vec<T>> {
         let mut items = vec![item(self)?];
         while self.take_token(&Token::Comma) {
             items.push(item(self)?);
@@ -164,7 +183,11 @@ impl<'a> Cursor<'a> {
             )
             .at(position));
         }
-        Ok(TableName { schema, name, position })
+        Ok(TableName {
+            schema,
+            name,
+            position,
+        })
     }
 
     /// The string constant here, if one stands here.
@@ -213,9 +236,9 @@ impl<'a> Cursor<'a> {
         end: usize,
         parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
     ) -> Result<T> {
-        let dialect = PostgreSqlDialect {};
         let tokens = self.source.tokens[self.index.min(end)..end].to_vec();
-        let mut parser = Parser::new(&dialect)
+        let grammar = Grammar::new(tokens.len());
+        let mut parser = Parser::new(&grammar)
             .with_recursion_limit(RECURSION_MAX)
             .with_tokens_with_locations(tokens);
         let result = parse(&mut parser).map_err(|error| {

@@ -63,7 +63,11 @@ pub(crate) fn parse(at: &mut Cursor<'_>) -> Result<Statement> {
         Some("declare") => declare(at),
         Some("fetch") => Ok(Statement::Fetch(fetch(at)?)),
         Some("move") => Ok(Statement::Move(fetch(at)?)),
-        _ => Ok(Statement::Close(if at.take(&["all"]) { None } else { Some(at.name()?) })),
+        _ => Ok(Statement::Close(if at.take(&["all"]) {
+            None
+        } else {
+            Some(at.name()?)
+        })),
     }
 }
 
@@ -90,13 +94,23 @@ fn declare(at: &mut Cursor<'_>) -> Result<Statement> {
     let start = at.index;
     let query = query::query(at)?;
     let text = at.source.text_of(start..at.index).to_owned();
-    Ok(Statement::Declare(Declare { name, binary, scroll, hold, query, text }))
+    Ok(Statement::Declare(Declare {
+        name,
+        binary,
+        scroll,
+        hold,
+        query,
+        text,
+    }))
 }
 
 fn fetch(at: &mut Cursor<'_>) -> Result<Fetch> {
     let direction = direction(at)?;
     at.take_one_of(&["from", "in"]);
-    Ok(Fetch { direction, cursor: at.name()? })
+    Ok(Fetch {
+        direction,
+        cursor: at.name()?,
+    })
 }
 
 fn direction(at: &mut Cursor<'_>) -> Result<FetchDirection> {
@@ -121,9 +135,17 @@ fn direction(at: &mut Cursor<'_>) -> Result<FetchDirection> {
         Some(word) => {
             let forward = word == "forward";
             if at.take(&["all"]) {
-                if forward { Forward(FetchCount::All) } else { Backward(FetchCount::All) }
+                if forward {
+                    Forward(FetchCount::All)
+                } else {
+                    Backward(FetchCount::All)
+                }
             } else {
-                let rows = if matches!(at.peek(), Some(Token::Word(_))) { 1 } else { integer(at)? };
+                let rows = if matches!(at.peek(), Some(Token::Word(_))) {
+                    1
+                } else {
+                    integer(at)?
+                };
                 toward(forward, rows)
             }
         }
@@ -135,11 +157,19 @@ fn direction(at: &mut Cursor<'_>) -> Result<FetchDirection> {
 /// So many rows one way; a negative number goes the other.
 fn toward(forward: bool, rows: i64) -> FetchDirection {
     let count = FetchCount::Rows(rows.unsigned_abs());
-    if forward == (rows >= 0) { FetchDirection::Forward(count) } else { FetchDirection::Backward(count) }
+    if forward == (rows >= 0) {
+        FetchDirection::Forward(count)
+    } else {
+        FetchDirection::Backward(count)
+    }
 }
 
 fn integer(at: &mut Cursor<'_>) -> Result<i64> {
     let start = at.index;
-    let number = at.take_number().and_then(|number| number.parse::<i32>().ok());
-    number.map(i64::from).ok_or_else(|| at.source.syntax_error(start))
+    let number = at
+        .take_number()
+        .and_then(|number| number.parse::<i32>().ok());
+    number
+        .map(i64::from)
+        .ok_or_else(|| at.source.syntax_error(start))
 }

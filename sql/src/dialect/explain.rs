@@ -10,7 +10,12 @@ use crate::error::{Result, SqlError, SqlState};
 /// `EXPLAIN …`.
 pub(crate) fn parse(at: &mut Cursor<'_>) -> Result<Statement> {
     at.expect(&["explain"])?;
-    let mut options = Options { analyze: false, verbose: false, costs: true, format: ExplainFormat::Text };
+    let mut options = Options {
+        analyze: false,
+        verbose: false,
+        costs: true,
+        format: ExplainFormat::Text,
+    };
     if at.peek() == Some(&Token::LParen) && at.word_nth(1).is_some_and(is_option) {
         at.index += 1;
         at.list(|at| options.take(at))?;
@@ -19,12 +24,26 @@ pub(crate) fn parse(at: &mut Cursor<'_>) -> Result<Statement> {
         options.analyze = at.take_one_of(&["analyze", "analyse"]).is_some();
         options.verbose = at.take(&["verbose"]);
     }
-    if at.word().is_some_and(|word| matches!(word, "execute" | "declare" | "create" | "refresh")) {
+    if at
+        .word()
+        .is_some_and(|word| matches!(word, "execute" | "declare" | "create" | "refresh"))
+    {
         return at.unsupported("EXPLAIN of this statement");
     }
     let statement = Box::new(query::query_or_change(at)?);
-    let Options { analyze, verbose, costs, format } = options;
-    Ok(Statement::Explain(Explain { analyze, verbose, costs, format, statement }))
+    let Options {
+        analyze,
+        verbose,
+        costs,
+        format,
+    } = options;
+    Ok(Statement::Explain(Explain {
+        analyze,
+        verbose,
+        costs,
+        format,
+        statement,
+    }))
 }
 
 struct Options {

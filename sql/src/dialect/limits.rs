@@ -16,29 +16,34 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use crate::error::{Result, SqlError, SqlState};
 
 /// Length of a message.
-pub const TEXT_BYTES_MAX: usize = 256 * 1024;
+pub(crate) const TEXT_BYTES_MAX: usize = 256 * 1024;
 /// Tokens of a message, so that an IN list of [`IN_LIST_MAX`] fits.
-pub const TOKENS_MAX: usize = 30_000;
+pub(crate) const TOKENS_MAX: usize = 30_000;
 /// Brackets and CASEs within each other.
-pub const NESTING_MAX: usize = 50;
+pub(crate) const NESTING_MAX: usize = 50;
 /// Operators, calls and parentheses above one value: `1+1+1` has two.
-pub const OPERATORS_MAX: usize = 500;
+pub(crate) const OPERATORS_MAX: usize = 500;
 /// SELECTs that UNION, INTERSECT and EXCEPT combine, in one statement.
-pub const UNION_ARMS_MAX: usize = 64;
+pub(crate) const UNION_ARMS_MAX: usize = 64;
 /// Joins, commas in FROM included, in one SELECT.
-pub const JOINS_MAX: usize = 32;
+pub(crate) const JOINS_MAX: usize = 32;
 /// Values of an IN list.
-pub const IN_LIST_MAX: usize = 10_000;
+pub(crate) const IN_LIST_MAX: usize = 10_000;
 /// WITH queries of a statement.
-pub const CTES_MAX: usize = 32;
+pub(crate) const CTES_MAX: usize = 32;
 /// `[]` after one type or value.
 const SUBSCRIPTS_MAX: usize = 32;
+/// How often the parser may read one token again.
+const TRIES_MAX: usize = 64;
 
 /// The text, before it is looked at.
 pub(crate) fn check_text(message: &str) -> Result<()> {
     if message.len() > TEXT_BYTES_MAX {
         return Err(limit(SqlState::PROGRAM_LIMIT_EXCEEDED, "message too long")
-            .with_detail(format!("A message may have {TEXT_BYTES_MAX} bytes, this one has {}.", message.len()))
+            .with_detail(format!(
+                "A message may have {TEXT_BYTES_MAX} bytes, this one has {}.",
+                message.len()
+            ))
             .with_hint("Use COPY to load data."));
     }
     Ok(())
@@ -49,17 +54,29 @@ pub(crate) fn check_text(message: &str) -> Result<()> {
 pub(crate) fn check_tokens(tokens: &[TokenWithSpan]) -> Result<()> {
     if tokens.len() > TOKENS_MAX {
         return Err(limit(SqlState::PROGRAM_LIMIT_EXCEEDED, "message too long")
-            .with_detail(format!("A message may have {TOKENS_MAX} tokens, this one has {}.", tokens.len()))
+            .with_detail(format!(
+                "A message may have {TOKENS_MAX} tokens, this one has {}.",
+                tokens.len()
+            ))
             .with_hint("Use COPY to load data."));
     }
-    let (mut depth, mut cases, mut subscripts) = (0usize, 0usize, 0usize);
-    let mut previous: Option<&Token> = None;
+    let mut brackets: Vec<Bracket> = Vec::new();
+    let (mut cases, mut subscripts) = (0usize, 0usize);
+    let mut previous = &Token::SemiColon;
     for TokenWithSpan { token, .. } in tokens {
         match token {
-            Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
-            Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                let bracket = Bracket::new(brackets.last_mut(), token, previous);
+                brackets.push(bracket);
+            }
+            Token::RParen | Token::RBracket | Token::RBrace => {
+                brackets.pop();
+            }
             // A CASE that a bracket closes too early is an error; it must not count for ever.
-            Token::SemiColon => (depth, cases) = (0, 0),
+            Token::SemiColon => {
+                brackets.clear();
+                cases = 0;
+            }
             _ if is_word(token, "case") => cases += 1,
             _ if is_word(token, "end") => cases = cases.saturating_sub(1),
             _ => {}
@@ -69,22 +86,82 @@ pub(crate) fn check_tokens(tokens: &[TokenWithSpan]) -> Result<()> {
             Token::LBracket | Token::Number(..) => {}
             _ => subscripts = 0,
         }
+        let tries = match brackets.last_mut() {
+            Some(bracket) => bracket.tries(token, previous),
+            None => 1,
+        };
         // sqlparser reads this with an unguarded recursion; no meaning has it twice.
-        let interval_twice =
-            is_word(token, "interval") && previous.is_some_and(|token| is_word(token, "interval"));
-        let generic = *token == Token::Lt && previous.is_some_and(|token| is_word(token, "array"));
-        if depth + cases > NESTING_MAX || subscripts > SUBSCRIPTS_MAX || interval_twice || generic {
+        let interval_twice = is_word(token, "interval") && is_word(previous, "interval");
+        let generic = *token == Token::Lt && is_word(previous, "array");
+        if brackets.len() + cases > NESTING_MAX
+            || subscripts > SUBSCRIPTS_MAX
+            || tries > TRIES_MAX
+            || interval_twice
+            || generic
+        {
             return Err(too_deep());
         }
-        previous = Some(token);
+        previous = token;
     }
     Ok(())
 }
 
+/// An open bracket.
+///
+/// A bracket in FROM is read as a subquery first and, if it is none, as joined tables: a subquery
+/// behind `n` such brackets is read up to `n` times, and one within it that often again. No expression
+/// need be among them, so that the steps of [`Grammar`](super::grammar::Grammar) do not count it.
+struct Bracket {
+    /// Whether a table may begin here.
+    is_table: bool,
+    /// Brackets of tables that follow each other, this one included.
+    run: usize,
+    /// How often what stands here may be read.
+    tries: usize,
+    /// FROM has come, so that a comma may be followed by a table.
+    seen_from: bool,
+}
+
+impl Bracket {
+    fn new(outer: Option<&mut Bracket>, token: &Token, previous: &Token) -> Self {
+        let (outer_table, outer_run, tries, seen_from) = match outer {
+            Some(outer) => (outer.is_table, outer.run, outer.tries, outer.seen_from),
+            None => (false, 0, 1, true),
+        };
+        let follows = outer_table && *previous == Token::LParen;
+        let is_table = *token == Token::LParen
+            && (follows
+                || is_word(previous, "from")
+                || is_word(previous, "join")
+                || (seen_from && *previous == Token::Comma));
+        Bracket {
+            is_table,
+            run: if follows { outer_run + 1 } else { 1 },
+            tries,
+            seen_from: false,
+        }
+    }
+
+    /// Takes a token in; how often it may be read.
+    fn tries(&mut self, token: &Token, previous: &Token) -> usize {
+        if is_word(token, "from") {
+            self.seen_from = true;
+        }
+        let query = ["select", "with", "values", "table"]
+            .iter()
+            .any(|word| is_word(token, word));
+        if query && self.is_table && *previous == Token::LParen {
+            self.tries = self.tries.saturating_mul(self.run);
+        }
+        self.tries
+    }
+}
+
 /// Brackets in brackets, or a tree too deep for other reasons.
 pub(crate) fn too_deep() -> SqlError {
-    limit(SqlState::STATEMENT_TOO_COMPLEX, "statement too complex")
-        .with_detail(format!("Brackets and CASE may be nested {NESTING_MAX} deep."))
+    limit(SqlState::STATEMENT_TOO_COMPLEX, "statement too complex").with_detail(format!(
+        "Brackets and CASE may be nested {NESTING_MAX} deep."
+    ))
 }
 
 fn limit(state: SqlState, message: &str) -> SqlError {
@@ -126,7 +203,9 @@ impl Visitor for Measure {
         if self.depth > OPERATORS_MAX {
             return self
                 .refuse(format!("A chain of operators may have {OPERATORS_MAX}."))
-                .map_break(|error| error.with_hint("Use IN (…) or = ANY (array) for chains of OR."));
+                .map_break(|error| {
+                    error.with_hint("Use IN (…) or = ANY (array) for chains of OR.")
+                });
         }
         self.depth += 1;
         match expr {
@@ -160,7 +239,8 @@ impl Visitor for Measure {
     }
 
     fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<SqlError> {
-        let joins: usize = select.from.iter().map(joins).sum::<usize>() + select.from.len().saturating_sub(1);
+        let joins: usize =
+            select.from.iter().map(joins).sum::<usize>() + select.from.len().saturating_sub(1);
         if joins > JOINS_MAX {
             return self.refuse(format!("A SELECT may have {JOINS_MAX} joins."));
         }
@@ -185,10 +265,16 @@ fn set_operators(body: &ast::SetExpr) -> usize {
 /// Joins of one item of FROM, with those in its brackets.
 fn joins(table: &ast::TableWithJoins) -> usize {
     let nested = |factor: &ast::TableFactor| match factor {
-        ast::TableFactor::NestedJoin { table_with_joins, .. } => joins(table_with_joins),
+        ast::TableFactor::NestedJoin {
+            table_with_joins, ..
+        } => joins(table_with_joins),
         _ => 0,
     };
     table.joins.len()
         + nested(&table.relation)
-        + table.joins.iter().map(|join| nested(&join.relation)).sum::<usize>()
+        + table
+            .joins
+            .iter()
+            .map(|join| nested(&join.relation))
+            .sum::<usize>()
 }

@@ -6,7 +6,7 @@
 //! | `statement` | which statements there are |
 //! | `limits` | how large a statement may be |
 //! | `source`, `cursor`, `words` | tokens, places among them, reserved words |
-//! | `query`, `refuse` | what sqlparser reads, and what of that PostgreSQL does not |
+//! | `grammar`, `query`, `refuse` | what sqlparser reads, and what of that PostgreSQL does not |
 //! | `copy`, `table`, `transaction`, `settings`, `prepared`, `cursors`, `explain`, `admin` | statements that we read ourselves |
 //! | `rewrite` | a query as PostgreSQL means it, in words that DataFusion plans so |
 //!
@@ -20,6 +20,7 @@ mod copy;
 mod cursor;
 mod cursors;
 mod explain;
+mod grammar;
 mod limits;
 mod parse;
 mod prepared;
@@ -34,7 +35,7 @@ mod transaction;
 mod words;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use admin::{AdminArgument, AdminCall, AdminFunction, AdminValue, DimensionKind};
 pub use copy::{
@@ -43,13 +44,13 @@ pub use copy::{
 pub use cursors::{Declare, Fetch, FetchCount, FetchDirection};
 pub use parse::parse;
 pub use rewrite::{
-    OutputNames, PgTypePlanner, output_name, rewrite_delete, rewrite_expr, rewrite_insert, rewrite_query,
-    rewrite_update,
+    OutputNames, PgTypePlanner, output_name, rewrite_delete, rewrite_expr, rewrite_insert,
+    rewrite_query, rewrite_update,
 };
+pub(crate) use source::{position_of, position_of_location};
 pub use statement::{
     Discard, Execute, Explain, ExplainFormat, Parsed, Prepare, SetValue, Statement, Truncate,
 };
 pub use table::{ColumnDefinition, CreateTable, DropTable, OptionValue, TableName};
 pub use transaction::{IsolationLevel, TransactionModes};
-pub(crate) use source::{position_of, position_of_location};
 pub use words::is_quoted;

@@ -5,7 +5,9 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use super::cursor::Cursor;
 use super::source::{Source, tokenize};
 use super::statement::{Discard, Parsed, Statement, Truncate};
-use super::{admin, copy, cursors, explain, limits, prepared, query, settings, table, transaction, words};
+use super::{
+    admin, copy, cursors, explain, limits, prepared, query, settings, table, transaction, words,
+};
 use crate::error::{Result, SqlError, SqlState};
 
 /// The stack that long messages are parsed on. Memory is taken only as deep as it is used; a
@@ -14,7 +16,7 @@ pub(crate) const PARSE_STACK_BYTES: usize = 512 << 20;
 
 /// Tokens that are parsed on the caller's stack, since their tree cannot be deep. A thread costs
 /// more than most statements do.
-const TOKENS_INLINE_MAX: usize = 400;
+const TOKENS_INLINE_MAX: usize = 200;
 
 /// The statements of a message, in order; none in an empty one. Positions of errors are in the
 /// message. Nothing is run before all of it is known to be SQL.
@@ -31,7 +33,10 @@ pub fn parse(message: &str) -> Result<Vec<Parsed>> {
             .stack_size(PARSE_STACK_BYTES)
             .spawn_scoped(scope, || statements(message, tokens))
             .map_err(|error| {
-                SqlError::new(SqlState::OUT_OF_MEMORY, format!("could not start a thread: {error}"))
+                SqlError::new(
+                    SqlState::OUT_OF_MEMORY,
+                    format!("could not start a thread: {error}"),
+                )
             })?
             .join()
             .unwrap_or_else(|_| Err(SqlError::internal("the parser panicked")))
@@ -48,7 +53,11 @@ fn statements(message: &str, tokens: Vec<TokenWithSpan>) -> Result<Vec<Parsed>> 
                 error.position = error.position.map(|position| position + source.offset);
                 error
             })?;
-        parsed.push(Parsed { statement, text: source.text.to_owned(), offset: source.offset });
+        parsed.push(Parsed {
+            statement,
+            text: source.text.to_owned(),
+            offset: source.offset,
+        });
     }
     Ok(parsed)
 }

@@ -15,7 +15,11 @@ pub(crate) fn parse(at: &mut Cursor<'_>) -> Result<Statement> {
         Some("execute") => execute(at),
         _ => {
             at.take(&["prepare"]);
-            Ok(Statement::Deallocate(if at.take(&["all"]) { None } else { Some(at.name()?) }))
+            Ok(Statement::Deallocate(if at.take(&["all"]) {
+                None
+            } else {
+                Some(at.name()?)
+            }))
         }
     }
 }
@@ -31,7 +35,12 @@ fn prepare(at: &mut Cursor<'_>) -> Result<Statement> {
     let start = at.index;
     let statement = Box::new(query::query_or_change(at)?);
     let text = at.source.text_of(start..at.index).to_owned();
-    Ok(Statement::Prepare(Prepare { name, types, statement, text }))
+    Ok(Statement::Prepare(Prepare {
+        name,
+        types,
+        statement,
+        text,
+    }))
 }
 
 fn execute(at: &mut Cursor<'_>) -> Result<Statement> {

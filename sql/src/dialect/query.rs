@@ -89,7 +89,11 @@ fn check_change(at: &Cursor<'_>, statement: Statement) -> Result<Statement> {
                 Some("settings")
             } else if insert.format_clause.is_some() {
                 Some("format")
-            } else if !name || !insert.into || insert.replace_into || insert.multi_table_insert_type.is_some() {
+            } else if !name
+                || !insert.into
+                || insert.replace_into
+                || insert.multi_table_insert_type.is_some()
+            {
                 Some("insert")
             } else {
                 match &insert.on {
@@ -114,7 +118,8 @@ fn check_change(at: &Cursor<'_>, statement: Statement) -> Result<Statement> {
             }
         }
         Statement::Delete(delete) => {
-            if !delete.tables.is_empty() || matches!(delete.from, ast::FromTable::WithoutKeyword(_)) {
+            if !delete.tables.is_empty() || matches!(delete.from, ast::FromTable::WithoutKeyword(_))
+            {
                 Some("delete")
             } else if !delete.order_by.is_empty() {
                 Some("order")

@@ -32,7 +32,11 @@ pub(crate) fn foreign(source: &Source<'_>, word: &str) -> SqlError {
 /// The first token that is this unquoted word; the first token for none.
 fn find(source: &Source<'_>, word: &str) -> usize {
     let is = |token: &Token| matches!(token, Token::Word(w) if w.quote_style.is_none() && w.value == word);
-    source.tokens.iter().position(|token| is(&token.token)).unwrap_or(0)
+    source
+        .tokens
+        .iter()
+        .position(|token| is(&token.token))
+        .unwrap_or(0)
 }
 
 struct Refuse<'a> {
@@ -103,9 +107,9 @@ impl Refuse<'_> {
             JoinOperator::CrossApply | JoinOperator::OuterApply => self.foreign("apply"),
             JoinOperator::AsOf { .. } => self.foreign("asof"),
             JoinOperator::StraightJoin(_) => self.foreign("straight_join"),
-            JoinOperator::ArrayJoin | JoinOperator::LeftArrayJoin | JoinOperator::InnerArrayJoin => {
-                self.foreign("array")
-            }
+            JoinOperator::ArrayJoin
+            | JoinOperator::LeftArrayJoin
+            | JoinOperator::InnerArrayJoin => self.foreign("array"),
         }
     }
 }
@@ -162,8 +166,10 @@ impl Visitor for Refuse<'_> {
             }
         }
         for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
-            if let SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) =
-                &*cte.query.body
+            if let SetExpr::Insert(_)
+            | SetExpr::Update(_)
+            | SetExpr::Delete(_)
+            | SetExpr::Merge(_) = &*cte.query.body
             {
                 return self.unsupported("a WITH query that changes rows", "with");
             }
@@ -174,7 +180,12 @@ impl Visitor for Refuse<'_> {
         let mut waiting = vec![&*query.body];
         while let Some(body) = waiting.pop() {
             match body {
-                SetExpr::SetOperation { set_quantifier, left, right, .. } => {
+                SetExpr::SetOperation {
+                    set_quantifier,
+                    left,
+                    right,
+                    ..
+                } => {
                     match set_quantifier {
                         SetQuantifier::All | SetQuantifier::Distinct | SetQuantifier::None => {}
                         _ => return self.foreign("name"),
@@ -211,7 +222,13 @@ impl Visitor for Refuse<'_> {
             ("sort", !select.sort_by.is_empty()),
             ("qualify", select.qualify.is_some()),
             ("as", select.value_table_mode.is_some()),
-            ("select", select.select_modifiers.as_ref().is_some_and(|m| m.is_any_set())),
+            (
+                "select",
+                select
+                    .select_modifiers
+                    .as_ref()
+                    .is_some_and(|m| m.is_any_set()),
+            ),
             ("from", select.flavor != SelectFlavor::Standard),
             (group_by.unwrap_or(""), group_by.is_some()),
         ];
@@ -230,18 +247,30 @@ impl Visitor for Refuse<'_> {
                 SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. } => {}
             }
         }
-        select.from.iter().flat_map(|table| &table.joins).try_for_each(|join| {
-            if join.global {
-                return self.foreign("global");
-            }
-            self.join(&join.join_operator)
-        })
+        select
+            .from
+            .iter()
+            .flat_map(|table| &table.joins)
+            .try_for_each(|join| {
+                if join.global {
+                    return self.foreign("global");
+                }
+                self.join(&join.join_operator)
+            })
     }
 
     fn pre_visit_table_factor(&mut self, table: &TableFactor) -> Flow {
         match table {
             TableFactor::Table {
-                with_hints, version, with_ordinality, partitions, json_path, sample, index_hints, name, ..
+                with_hints,
+                version,
+                with_ordinality,
+                partitions,
+                json_path,
+                sample,
+                index_hints,
+                name,
+                ..
             } => {
                 if sample.is_some() {
                     return self.unsupported("TABLESAMPLE", "tablesample");
@@ -257,18 +286,26 @@ impl Visitor for Refuse<'_> {
                 }
                 ControlFlow::Continue(())
             }
-            TableFactor::Derived { sample: Some(_), .. } => {
-                self.unsupported("TABLESAMPLE", "tablesample")
+            TableFactor::Derived {
+                sample: Some(_), ..
+            } => self.unsupported("TABLESAMPLE", "tablesample"),
+            TableFactor::Function {
+                with_ordinality: true,
+                ..
             }
-            TableFactor::Function { with_ordinality: true, .. }
-            | TableFactor::UNNEST { with_ordinality: true, .. } => {
-                self.unsupported("WITH ORDINALITY", "ordinality")
-            }
-            TableFactor::UNNEST { with_offset: true, .. } => self.foreign("offset"),
+            | TableFactor::UNNEST {
+                with_ordinality: true,
+                ..
+            } => self.unsupported("WITH ORDINALITY", "ordinality"),
+            TableFactor::UNNEST {
+                with_offset: true, ..
+            } => self.foreign("offset"),
             TableFactor::Derived { .. }
             | TableFactor::Function { .. }
             | TableFactor::UNNEST { .. } => ControlFlow::Continue(()),
-            TableFactor::NestedJoin { table_with_joins, .. } => table_with_joins
+            TableFactor::NestedJoin {
+                table_with_joins, ..
+            } => table_with_joins
                 .joins
                 .iter()
                 .try_for_each(|join| self.join(&join.join_operator)),
@@ -300,8 +337,16 @@ impl Visitor for Refuse<'_> {
             | Expr::Lambda(_)
             | Expr::MemberOf(_) => true,
             Expr::Like { any, .. } | Expr::ILike { any, .. } => *any,
-            Expr::Cast { kind, format, array, data_type, .. } => {
-                format.is_some() || *array || matches!(kind, CastKind::TryCast | CastKind::SafeCast)
+            Expr::Cast {
+                kind,
+                format,
+                array,
+                data_type,
+                ..
+            } => {
+                format.is_some()
+                    || *array
+                    || matches!(kind, CastKind::TryCast | CastKind::SafeCast)
                     || matches!(data_type, DataType::Unspecified)
             }
             Expr::Function(function) => function.uses_odbc_syntax,
@@ -318,7 +363,11 @@ impl Visitor for Refuse<'_> {
             ),
             _ => false,
         };
-        if foreign { self.foreign_at(expr.span().start) } else { ControlFlow::Continue(()) }
+        if foreign {
+            self.foreign_at(expr.span().start)
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 
     fn pre_visit_value(&mut self, value: &ValueWithSpan) -> Flow {

@@ -16,6 +16,7 @@ mod constants;
 mod expressions;
 mod named_arguments;
 mod names;
+mod series;
 mod types;
 
 use datafusion::sql::sqlparser::ast::{self, VisitMut};
@@ -35,6 +36,7 @@ pub type OutputNames = Option<Vec<String>>;
 pub fn rewrite_query(query: &mut ast::Query) -> Result<OutputNames, SqlError> {
     let output = names::name_top(query);
     names::name_inner(query);
+    series::to_rows(query);
     run(query, Expressions { is_insert: false })?;
     Ok(output)
 }

@@ -13,7 +13,9 @@ use crate::error::Result;
 pub(crate) fn parse_set(at: &mut Cursor<'_>) -> Result<Statement> {
     at.expect(&["set"])?;
     if at.take(&["session", "characteristics", "as", "transaction"]) {
-        return Ok(Statement::SetSessionCharacteristics(transaction::modes(at, true)?));
+        return Ok(Statement::SetSessionCharacteristics(transaction::modes(
+            at, true,
+        )?));
     }
     if at.sees(&["transaction", "snapshot"]) {
         return at.unsupported("SET TRANSACTION SNAPSHOT");
@@ -39,7 +41,10 @@ pub(crate) fn parse_set(at: &mut Cursor<'_>) -> Result<Statement> {
         };
         ("client_encoding".to_owned(), value)
     } else if at.take(&["schema"]) {
-        ("search_path".to_owned(), SetValue::Values(vec![at.string()?]))
+        (
+            "search_path".to_owned(),
+            SetValue::Values(vec![at.string()?]),
+        )
     } else if at.take(&["session", "authorization"]) {
         ("session_authorization".to_owned(), one_value(at)?)
     } else if at.take(&["role"]) {

@@ -5,12 +5,12 @@
 //! PostgreSQL does. Locations are made relative to the statement's own text, so that positions in
 //! the syntax tree are ones in [`Parsed::text`](super::Parsed::text).
 
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{
     Location, Span, Token, TokenWithSpan, Tokenizer, TokenizerError,
 };
 
+use super::grammar::Grammar;
 use crate::error::{Result, SqlError, SqlState};
 
 /// PostgreSQL's NAMEDATALEN less one.
@@ -55,13 +55,19 @@ impl<'a> Source<'a> {
         let offset = lines.offset(start);
         let end = lines.offset(tokens.last()?.span.end);
         let text = slice(message, offset, end);
+        spell_out_tables(&mut tokens);
         for token in &mut tokens {
             token.span = Span::new(
                 relative(token.span.start, start),
                 relative(token.span.end, start),
             );
         }
-        Some(Source { text, offset, tokens, lines: Lines::of(text) })
+        Some(Source {
+            text,
+            offset,
+            tokens,
+            lines: Lines::of(text),
+        })
     }
 
     /// Where a token stands in the text, in characters from 1; past the end for the end.
@@ -74,10 +80,15 @@ impl<'a> Source<'a> {
 
     /// The text of some tokens, with what stands between them.
     pub(crate) fn text_of(&self, tokens: std::ops::Range<usize>) -> &'a str {
-        match (self.tokens.get(tokens.start), self.tokens.get(tokens.end.saturating_sub(1))) {
-            (Some(first), Some(last)) if tokens.start < tokens.end => {
-                slice(self.text, self.lines.offset(first.span.start), self.lines.offset(last.span.end))
-            }
+        match (
+            self.tokens.get(tokens.start),
+            self.tokens.get(tokens.end.saturating_sub(1)),
+        ) {
+            (Some(first), Some(last)) if tokens.start < tokens.end => slice(
+                self.text,
+                self.lines.offset(first.span.start),
+                self.lines.offset(last.span.end),
+            ),
             _ => "",
         }
     }
@@ -85,7 +96,10 @@ impl<'a> Source<'a> {
     /// A syntax error at a token, in PostgreSQL's words.
     pub(crate) fn syntax_error(&self, token: usize) -> SqlError {
         let message = if token < self.tokens.len() {
-            format!("syntax error at or near \"{}\"", self.text_of(token..token + 1))
+            format!(
+                "syntax error at or near \"{}\"",
+                self.text_of(token..token + 1)
+            )
         } else {
             "syntax error at end of input".to_owned()
         };
@@ -103,17 +117,55 @@ impl<'a> Source<'a> {
     pub(crate) fn parser_error(&self, error: &ParserError) -> SqlError {
         match error {
             ParserError::RecursionLimitExceeded => super::limits::too_deep(),
-            ParserError::ParserError(message) | ParserError::TokenizerError(message) => {
-                self.syntax_error(location_in(message).map_or(self.tokens.len(), |l| self.token_at(l)))
-            }
+            ParserError::ParserError(message) | ParserError::TokenizerError(message) => self
+                .syntax_error(location_in(message).map_or(self.tokens.len(), |l| self.token_at(l))),
         }
+    }
+}
+
+/// Makes `TABLE t` the `SELECT * FROM t` that it stands for, wherever a query may begin.
+fn spell_out_tables(tokens: &mut Vec<TokenWithSpan>) {
+    let is = |token: &Token, words: &[&str]| matches!(token, Token::Word(word) if word.quote_style.is_none() && words.contains(&word.value.as_str()));
+    let before = [
+        "union",
+        "intersect",
+        "except",
+        "all",
+        "distinct",
+        "as",
+        "for",
+        "explain",
+        "analyze",
+        "verbose",
+    ];
+    let begins = |index: usize| match index.checked_sub(1) {
+        None => true,
+        Some(before_it) => {
+            let token = &tokens[before_it].token;
+            *token == Token::LParen || is(token, &before)
+        }
+    };
+    let places: Vec<usize> = (0..tokens.len())
+        .filter(|at| is(&tokens[*at].token, &["table"]) && begins(*at))
+        .collect();
+    for place in places.into_iter().rev() {
+        let span = tokens[place].span;
+        let spelled = [
+            Token::make_keyword("select"),
+            Token::Mul,
+            Token::make_keyword("from"),
+        ];
+        tokens.splice(
+            place..=place,
+            spelled.map(|token| TokenWithSpan { token, span }),
+        );
     }
 }
 
 /// Tokens of a message, without space and comments, unquoted words folded.
 pub(crate) fn tokenize(message: &str) -> Result<Vec<TokenWithSpan>> {
-    let dialect = PostgreSqlDialect {};
-    let mut tokens = Tokenizer::new(&dialect, message)
+    let grammar = Grammar::new(0);
+    let mut tokens = Tokenizer::new(&grammar, message)
         .tokenize_with_location()
         .map_err(|error| tokenizer_error(message, &error))?;
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF));
@@ -123,12 +175,52 @@ pub(crate) fn tokenize(message: &str) -> Result<Vec<TokenWithSpan>> {
                 word.value.make_ascii_lowercase();
             }
             if word.value.len() > IDENTIFIER_BYTES_MAX {
-                word.value.truncate(word.value.floor_char_boundary(IDENTIFIER_BYTES_MAX));
+                word.value
+                    .truncate(word.value.floor_char_boundary(IDENTIFIER_BYTES_MAX));
             }
         }
     }
     check(message, &tokens)?;
-    Ok(tokens)
+    drop_collations(message, tokens)
+}
+
+/// Takes `COLLATE "C"` and its like out. Text is compared byte by byte, which is what these
+/// collations do; there are no others. Here and not in the tree, since sqlparser does not read it
+/// everywhere where PostgreSQL does.
+fn drop_collations(message: &str, tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
+    let is_collate = |token: &TokenWithSpan| matches!(&token.token, Token::Word(word) if word.quote_style.is_none() && word.value == "collate");
+    if !tokens.iter().any(is_collate) {
+        return Ok(tokens);
+    }
+    let mut kept = Vec::with_capacity(tokens.len());
+    let mut tokens = tokens.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        if !is_collate(&token)
+            || !matches!(tokens.peek(), Some(next) if matches!(next.token, Token::Word(_)))
+        {
+            kept.push(token);
+            continue;
+        }
+        let mut name = String::new();
+        let start = tokens
+            .peek()
+            .map_or(token.span.start, |next| next.span.start);
+        while let Some(TokenWithSpan {
+            token: Token::Word(word),
+            ..
+        }) = tokens.next()
+        {
+            name = word.value;
+            if tokens.next_if(|next| next.token == Token::Period).is_none() {
+                break;
+            }
+        }
+        if !matches!(name.as_str(), "default" | "C" | "POSIX" | "ucs_basic") {
+            let position = Lines::of(message).offset(start) + 1;
+            return Err(SqlError::unsupported(format!("collation \"{name}\"")).at(position));
+        }
+    }
+    Ok(kept)
 }
 
 /// What sqlparser lets pass and PostgreSQL does not: an empty quoted name, letters glued to a
@@ -140,13 +232,20 @@ fn check(message: &str, tokens: &[TokenWithSpan]) -> Result<()> {
     };
     for (index, token) in tokens.iter().enumerate() {
         let start = token.span.start;
-        let near = |end: Location| slice(message, lines.offset(start), lines.offset(end)).to_owned();
+        let near =
+            |end: Location| slice(message, lines.offset(start), lines.offset(end)).to_owned();
         match &token.token {
             Token::Word(word) if word.quote_style.is_some() && word.value.is_empty() => {
-                return error("zero-length delimited identifier at or near \"\"\"\"".into(), start);
+                return error(
+                    "zero-length delimited identifier at or near \"\"\"\"".into(),
+                    start,
+                );
             }
             Token::Number(..) => {
-                if let Some(TokenWithSpan { token: Token::Word(_), span }) = tokens.get(index + 1)
+                if let Some(TokenWithSpan {
+                    token: Token::Word(_),
+                    span,
+                }) = tokens.get(index + 1)
                     && span.start == token.span.end
                 {
                     let near = near(span.end);
@@ -188,17 +287,27 @@ fn tokenizer_error(message: &str, error: &TokenizerError) -> SqlError {
         "syntax error"
     };
     if rest.is_empty() {
-        return SqlError::new(SqlState::SYNTAX_ERROR, format!("{fault} at end of input")).at(offset + 1);
+        return SqlError::new(SqlState::SYNTAX_ERROR, format!("{fault} at end of input"))
+            .at(offset + 1);
     }
-    SqlError::new(SqlState::SYNTAX_ERROR, format!("{fault} at or near \"{rest}\"")).at(offset + 1)
+    SqlError::new(
+        SqlState::SYNTAX_ERROR,
+        format!("{fault} at or near \"{rest}\""),
+    )
+    .at(offset + 1)
 }
 
 /// The location that sqlparser writes at the end of its messages.
 fn location_in(message: &str) -> Option<Location> {
     let (_, place) = message.rsplit_once("Line: ")?;
     let (line, column) = place.split_once(", Column: ")?;
-    let digits = column.find(|c: char| !c.is_ascii_digit()).unwrap_or(column.len());
-    Some(Location { line: line.parse().ok()?, column: column[..digits].parse().ok()? })
+    let digits = column
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(column.len());
+    Some(Location {
+        line: line.parse().ok()?,
+        column: column[..digits].parse().ok()?,
+    })
 }
 
 /// A location seen from another one.
@@ -218,7 +327,11 @@ struct Lines(Vec<usize>);
 
 impl Lines {
     fn of(text: &str) -> Self {
-        let breaks = text.chars().enumerate().filter(|(_, c)| *c == '\n').map(|(at, _)| at + 1);
+        let breaks = text
+            .chars()
+            .enumerate()
+            .filter(|(_, c)| *c == '\n')
+            .map(|(at, _)| at + 1);
         Lines(std::iter::once(0).chain(breaks).collect())
     }
 
@@ -231,7 +344,11 @@ impl Lines {
 
 /// The text between two character offsets.
 fn slice(text: &str, start: usize, end: usize) -> &str {
-    let byte = |offset: usize| text.char_indices().nth(offset).map_or(text.len(), |(at, _)| at);
+    let byte = |offset: usize| {
+        text.char_indices()
+            .nth(offset)
+            .map_or(text.len(), |(at, _)| at)
+    };
     if text.is_ascii() {
         return &text[start.min(text.len())..end.min(text.len())];
     }
@@ -247,10 +364,13 @@ pub(crate) fn position_of(text: &str, parts: &[&str]) -> Option<usize> {
     let tokens = tokenize(text).ok()?;
     let is = |token: &Token, part: &str| matches!(token, Token::Word(word) if word.value == part);
     let found = tokens.windows(parts.len() * 2 - 1).find(|window| {
-        window.iter().enumerate().all(|(index, token)| match index % 2 {
-            0 => is(&token.token, parts[index / 2]),
-            _ => token.token == Token::Period,
-        })
+        window
+            .iter()
+            .enumerate()
+            .all(|(index, token)| match index % 2 {
+                0 => is(&token.token, parts[index / 2]),
+                _ => token.token == Token::Period,
+            })
     })?;
     Some(Lines::of(text).offset(found[0].span.start) + 1)
 }

@@ -12,12 +12,18 @@ use std::path::PathBuf;
 use super::{Statement, output_name, parse, rewrite_query};
 use summary::summary;
 
-/// Runs a file of blocks: a message, `----`, what is expected, an empty line.
-fn golden(name: &str, run: impl Fn(&str) -> String) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/dialect/tests").join(name);
+/// Runs a file of blocks: a message, `----`, what is expected, an empty line. The path is below `src`.
+pub(crate) fn golden(path: &str, run: impl Fn(&str) -> String) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("src")
+        .join(path);
     let text = std::fs::read_to_string(&path).expect("the file of the test");
     let mut actual = String::new();
-    for block in text.split("\n\n").map(str::trim).filter(|block| !block.is_empty()) {
+    for block in text
+        .split("\n\n")
+        .map(str::trim)
+        .filter(|block| !block.is_empty())
+    {
         if block.lines().all(|line| line.starts_with('#')) {
             let _ = write!(actual, "{block}\n\n");
             continue;
@@ -69,7 +75,9 @@ fn parsed(message: &str) -> String {
 fn rewritten(message: &str) -> String {
     let mut out = String::new();
     for parsed in parse(message).expect("a query") {
-        let Statement::Query(mut query) = parsed.statement else { panic!("{message} is no query") };
+        let Statement::Query(mut query) = parsed.statement else {
+            panic!("{message} is no query")
+        };
         match rewrite_query(&mut query) {
             Ok(names) => {
                 let _ = writeln!(out, "{}", query.to_string().replace('\u{1}', "·"));
@@ -87,31 +95,42 @@ fn rewritten(message: &str) -> String {
 
 #[test]
 fn statements() {
-    golden("statements.txt", parsed);
+    golden("dialect/tests/statements.txt", parsed);
 }
 
 #[test]
 fn errors() {
-    golden("errors.txt", parsed);
+    golden("dialect/tests/errors.txt", parsed);
 }
 
 #[test]
 fn rewrites() {
-    golden("rewrite.txt", rewritten);
+    golden("dialect/tests/rewrite.txt", rewritten);
 }
 
 #[test]
 fn psql_describes() {
     let queries = include_str!("tests/psql.txt").split("@@\n");
     let mut count = 0;
-    for query in queries.map(str::trim).filter(|query| !query.is_empty() && !query.starts_with('#')) {
+    for query in queries
+        .map(str::trim)
+        .filter(|query| !query.is_empty() && !query.starts_with('#'))
+    {
         let query = query.split("\n#").next().unwrap_or_default();
         let parsed = parse(query).unwrap_or_else(|error| panic!("{error:?}\n{query}"));
         for parsed in parsed {
-            let Statement::Query(mut tree) = parsed.statement else { panic!("{query}") };
+            let Statement::Query(mut tree) = parsed.statement else {
+                panic!("{query}")
+            };
             rewrite_query(&mut tree).unwrap_or_else(|error| panic!("{error:?}\n{query}"));
             let text = tree.to_string();
-            for left in ["OPERATOR", "COLLATE", "pg_catalog.pg_get", "AS REGCLASS", "::"] {
+            for left in [
+                "OPERATOR",
+                "COLLATE",
+                "pg_catalog.pg_get",
+                "AS REGCLASS",
+                "::",
+            ] {
                 assert!(!text.contains(left), "{left} in {text}");
             }
         }

@@ -47,7 +47,15 @@ pub(crate) fn parse(at: &mut Cursor<'_>) -> Result<Statement> {
     if at.take(&["start", "transaction"]) {
         return Ok(Statement::Begin(modes(at, false)?));
     }
-    match at.take_one_of(&["begin", "commit", "end", "rollback", "abort", "savepoint", "release"]) {
+    match at.take_one_of(&[
+        "begin",
+        "commit",
+        "end",
+        "rollback",
+        "abort",
+        "savepoint",
+        "release",
+    ]) {
         Some("begin") => {
             at.take_one_of(&["work", "transaction"]);
             Ok(Statement::Begin(modes(at, false)?))

@@ -7,10 +7,19 @@ use crate::types::PgType;
 
 /// The function.
 pub(super) fn functions() -> Vec<Simple> {
-    vec![Simple::new("format_type", vec![vec![DataType::Int64, DataType::Int64]], |row| {
-        let Some(oid) = row[0].and_then(|oid| oid.parse::<u32>().ok()) else { return Ok(None) };
-        Ok(Some(format_type(oid, row[1].and_then(|typmod| typmod.parse().ok()))))
-    })]
+    vec![Simple::new(
+        "format_type",
+        vec![vec![DataType::Int64, DataType::Int64]],
+        |row| {
+            let Some(oid) = row[0].and_then(|oid| oid.parse::<u32>().ok()) else {
+                return Ok(None);
+            };
+            Ok(Some(format_type(
+                oid,
+                row[1].and_then(|typmod| typmod.parse().ok()),
+            )))
+        },
+    )]
 }
 
 /// As `format_type_extended`: a type that is not known is `???`, none is `-`.
@@ -22,11 +31,18 @@ fn format_type(oid: u32, typmod: Option<i32>) -> String {
         return other(oid).unwrap_or("???").to_owned();
     };
     match (ty, typmod.unwrap_or(-1)) {
-        (PgType::Array(element), typmod) => format!("{}[]", format_type(element.oid(), Some(typmod))),
+        (PgType::Array(element), typmod) => {
+            format!("{}[]", format_type(element.oid(), Some(typmod)))
+        }
         (PgType::Varchar(_), 4..) => format!("character varying({})", typmod.unwrap_or(-1) - 4),
         (PgType::Char(_), 4..) => format!("character({})", typmod.unwrap_or(-1) - 4),
         // Without a length it is the type that pads nothing.
-        (PgType::Char(_), _) => if typmod.is_some() { "bpchar" } else { "character" }.to_owned(),
+        (PgType::Char(_), _) => if typmod.is_some() {
+            "bpchar"
+        } else {
+            "character"
+        }
+        .to_owned(),
         (PgType::Varchar(_), _) => "character varying".to_owned(),
         (PgType::Numeric { .. }, modifier @ 4..) => {
             let modifier = modifier - 4;

@@ -11,7 +11,7 @@ mod timezone;
 mod version;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
@@ -29,8 +29,17 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
         Arc::new(ScalarUDF::from(time_bucket::TimeBucket::new())),
         Arc::new(ScalarUDF::from(timezone::Timezone::new())),
     ];
-    for group in [format_type::functions(), quote::functions(), size_pretty::functions(), version::functions()] {
-        functions.extend(group.into_iter().map(|function| Arc::new(ScalarUDF::from(function))));
+    for group in [
+        format_type::functions(),
+        quote::functions(),
+        size_pretty::functions(),
+        version::functions(),
+    ] {
+        functions.extend(
+            group
+                .into_iter()
+                .map(|function| Arc::new(ScalarUDF::from(function))),
+        );
     }
     functions
 }

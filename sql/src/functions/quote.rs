@@ -13,14 +13,20 @@ pub(super) fn functions() -> Vec<Simple> {
         Simple::new("quote_ident", text(), |row| Ok(row[0].map(quote_ident))),
         Simple::new("quote_literal", any(), |row| Ok(row[0].map(quote_literal))),
         Simple::new("quote_nullable", any(), |row| {
-            Ok(Some(row[0].map_or_else(|| "NULL".to_owned(), quote_literal)))
+            Ok(Some(
+                row[0].map_or_else(|| "NULL".to_owned(), quote_literal),
+            ))
         }),
     ]
 }
 
 /// A name as it must be written: quoted where it would be folded or taken for a keyword.
 fn quote_ident(name: &str) -> String {
-    if is_quoted(name) { format!("\"{}\"", name.replace('"', "\"\"")) } else { name.to_owned() }
+    if is_quoted(name) {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    } else {
+        name.to_owned()
+    }
 }
 
 /// A string constant. Backslashes make it one with escapes.

@@ -27,12 +27,14 @@ impl Simple {
     pub(super) fn new(name: &'static str, arguments: Vec<Vec<DataType>>, row: Row) -> Self {
         let exact = arguments.into_iter().map(|types| match types.is_empty() {
             true => TypeSignature::Nullary,
-            false => TypeSignature::Coercible(
-                types.iter().map(coercion).collect(),
-            ),
+            false => TypeSignature::Coercible(types.iter().map(coercion).collect()),
         });
         let signature = Signature::one_of(exact.collect(), Volatility::Immutable);
-        Simple { name, signature, row }
+        Simple {
+            name,
+            signature,
+            row,
+        }
     }
 }
 
@@ -79,20 +81,29 @@ impl ScalarUDFImpl for Simple {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let all_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let all_scalar = args
+            .args
+            .iter()
+            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if all_scalar { 1 } else { args.number_rows };
         let columns = args
             .args
             .iter()
             .map(|arg| Ok(cast(&arg.clone().into_array(rows)?, &DataType::Utf8)?))
             .collect::<Result<Vec<ArrayRef>>>()?;
-        let columns: Vec<&StringArray> =
-            columns.iter().filter_map(|column| column.as_any().downcast_ref()).collect();
+        let columns: Vec<&StringArray> = columns
+            .iter()
+            .filter_map(|column| column.as_any().downcast_ref())
+            .collect();
         let mut out = StringBuilder::new();
         let mut row = Vec::with_capacity(columns.len());
         for index in 0..rows {
             row.clear();
-            row.extend(columns.iter().map(|c| c.is_valid(index).then(|| c.value(index))));
+            row.extend(
+                columns
+                    .iter()
+                    .map(|c| c.is_valid(index).then(|| c.value(index))),
+            );
             out.append_option((self.row)(&row)?);
         }
         let out: ArrayRef = Arc::new(out.finish());

@@ -6,9 +6,11 @@ use super::simple::Simple;
 
 /// The function.
 pub(super) fn functions() -> Vec<Simple> {
-    vec![Simple::new("pg_size_pretty", vec![vec![DataType::Int64]], |row| {
-        Ok(row[0].and_then(|bytes| bytes.parse().ok()).map(size_pretty))
-    })]
+    vec![Simple::new(
+        "pg_size_pretty",
+        vec![vec![DataType::Int64]],
+        |row| Ok(row[0].and_then(|bytes| bytes.parse().ok()).map(size_pretty)),
+    )]
 }
 
 /// As PostgreSQL 15: the unit changes at 10 of the next one, halves are rounded away from zero.

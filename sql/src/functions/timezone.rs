@@ -25,7 +25,9 @@ pub(super) struct Timezone {
 
 impl Timezone {
     pub(super) fn new() -> Self {
-        Timezone { signature: Signature::user_defined(Volatility::Immutable) }
+        Timezone {
+            signature: Signature::user_defined(Volatility::Immutable),
+        }
     }
 }
 
@@ -43,7 +45,9 @@ impl ScalarUDFImpl for Timezone {
             return plan_err!("function timezone takes 2 arguments");
         };
         let zone = match zone {
-            DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Null => DataType::Utf8,
+            DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Null => {
+                DataType::Utf8
+            }
             _ => return plan_err!("function timezone takes a zone as text"),
         };
         let time = match time {
@@ -62,7 +66,10 @@ impl ScalarUDFImpl for Timezone {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let scalar = args
+            .args
+            .iter()
+            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if scalar { 1 } else { args.number_rows };
         let zones = cast(&args.args[0].clone().into_array(rows)?, &DataType::Utf8)?;
         let zones = zones.as_string::<i32>();
@@ -83,7 +90,11 @@ impl ScalarUDFImpl for Timezone {
                 _ => &current.insert((name, zone(name)?)).1,
             };
             let time = times.value(row);
-            out.append_value(if to_local { local(zone, time) } else { instant(zone, time) });
+            out.append_value(if to_local {
+                local(zone, time)
+            } else {
+                instant(zone, time)
+            });
         }
         let mut out = out.finish();
         if !to_local {
@@ -109,7 +120,10 @@ pub(super) fn zone(name: &str) -> Result<Zone> {
         Err(_) => Zone::parse(name),
     };
     zone.ok_or_else(|| {
-        fault(SqlState::INVALID_PARAMETER_VALUE, format!("time zone \"{name}\" not recognized"))
+        fault(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("time zone \"{name}\" not recognized"),
+        )
     })
 }
 

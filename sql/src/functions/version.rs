@@ -5,8 +5,11 @@ use datafusion::arrow::datatypes::DataType;
 use super::simple::Simple;
 
 /// What `version()` answers. Clients read the number after `PostgreSQL`.
-pub const VERSION: &str =
-    concat!("PostgreSQL 16.9 (SliceDB ", env!("CARGO_PKG_VERSION"), "), compiled by rustc, 64-bit");
+pub const VERSION: &str = concat!(
+    "PostgreSQL 16.9 (SliceDB ",
+    env!("CARGO_PKG_VERSION"),
+    "), compiled by rustc, 64-bit"
+);
 
 /// The functions.
 pub(super) fn functions() -> Vec<Simple> {

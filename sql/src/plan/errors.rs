@@ -50,7 +50,9 @@ fn unwrap(error: &DataFusionError, text: &str, position: &mut Option<usize>) -> 
         DataFusionError::Context(_, inner) => unwrap(inner, text, position),
         DataFusionError::Shared(inner) => unwrap(inner, text, position),
         DataFusionError::Diagnostic(diagnostic, inner) => {
-            if position.is_none() && let Some(span) = diagnostic.span {
+            if position.is_none()
+                && let Some(span) = diagnostic.span
+            {
                 *position = dialect::position_of_location(text, span.start.line, span.start.column);
             }
             unwrap(inner, text, position)
@@ -68,23 +70,27 @@ fn unwrap(error: &DataFusionError, text: &str, position: &mut Option<usize>) -> 
             SqlError::new(SqlState::SYNTAX_ERROR, message)
         }
         DataFusionError::NotImplemented(message) => messages::recognise(message, text)
-            .unwrap_or_else(|| SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, messages::sentence(message))),
+            .unwrap_or_else(|| {
+                SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, messages::sentence(message))
+            }),
         DataFusionError::Plan(message) => messages::recognise(message, text)
             .unwrap_or_else(|| SqlError::new(PLANNING, messages::sentence(message))),
         DataFusionError::Execution(message) => messages::recognise(message, text)
             .unwrap_or_else(|| SqlError::new(DATA, messages::sentence(message))),
-        DataFusionError::Configuration(message) => {
-            SqlError::new(SqlState::INVALID_PARAMETER_VALUE, messages::sentence(message))
-        }
+        DataFusionError::Configuration(message) => SqlError::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            messages::sentence(message),
+        ),
         DataFusionError::ResourcesExhausted(message) => {
             SqlError::new(SqlState::OUT_OF_MEMORY, "out of memory")
                 .with_detail(messages::detail(message))
                 .with_hint("Ask for fewer rows or groups, or raise the memory of a query.")
         }
         DataFusionError::IoError(error) => match error.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                SqlError::new(SqlState::DISK_FULL, format!("could not write a temporary file: {error}"))
-            }
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => SqlError::new(
+                SqlState::DISK_FULL,
+                format!("could not write a temporary file: {error}"),
+            ),
             _ => SqlError::new(SqlState::IO_ERROR, error.to_string()),
         },
         // An Internal that wraps a fault of a value is one of the value.
@@ -117,7 +123,8 @@ fn external(
 
 fn arrow(error: &ArrowError, text: &str, position: &mut Option<usize>) -> SqlError {
     let recognise = |message: &str| {
-        messages::recognise(message, text).unwrap_or_else(|| SqlError::new(DATA, messages::sentence(message)))
+        messages::recognise(message, text)
+            .unwrap_or_else(|| SqlError::new(DATA, messages::sentence(message)))
     };
     match error {
         ArrowError::ExternalError(inner) => external(&**inner, text, position),
@@ -126,13 +133,15 @@ fn arrow(error: &ArrowError, text: &str, position: &mut Option<usize>) -> SqlErr
         ArrowError::NotYetImplemented(message) => {
             SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, messages::sentence(message))
         }
-        ArrowError::MemoryError(message) => {
-            SqlError::new(SqlState::OUT_OF_MEMORY, "out of memory").with_detail(messages::detail(message))
+        ArrowError::MemoryError(message) => SqlError::new(SqlState::OUT_OF_MEMORY, "out of memory")
+            .with_detail(messages::detail(message)),
+        ArrowError::OffsetOverflowError(_) => SqlError::new(
+            SqlState::PROGRAM_LIMIT_EXCEEDED,
+            "result of text is too long",
+        ),
+        ArrowError::IoError(message, _) => {
+            SqlError::new(SqlState::IO_ERROR, messages::sentence(message))
         }
-        ArrowError::OffsetOverflowError(_) => {
-            SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "result of text is too long")
-        }
-        ArrowError::IoError(message, _) => SqlError::new(SqlState::IO_ERROR, messages::sentence(message)),
         ArrowError::CastError(message)
         | ArrowError::ParseError(message)
         | ArrowError::ComputeError(message)
@@ -144,13 +153,18 @@ fn arrow(error: &ArrowError, text: &str, position: &mut Option<usize>) -> SqlErr
 
 fn schema(error: &SchemaError, text: &str) -> SqlError {
     match error {
-        SchemaError::FieldNotFound { field, valid_fields } => no_column(field, valid_fields, text),
+        SchemaError::FieldNotFound {
+            field,
+            valid_fields,
+        } => no_column(field, valid_fields, text),
         SchemaError::AmbiguousReference { field } => {
             let name = output_name(&field.name);
             let message = format!("column reference \"{name}\" is ambiguous");
-            SqlError::new(SqlState::AMBIGUOUS_COLUMN, message).at_known(dialect::position_of(text, &[name]))
+            SqlError::new(SqlState::AMBIGUOUS_COLUMN, message)
+                .at_known(dialect::position_of(text, &[name]))
         }
-        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => {
             let message = format!("column \"{}\" specified more than once", output_name(name));
             SqlError::new(SqlState::DUPLICATE_COLUMN, message)
         }
@@ -163,16 +177,27 @@ fn no_column(field: &Column, valid: &[Column], text: &str) -> SqlError {
     if let Some(relation) = &field.relation {
         let table = relation.table();
         let place = dialect::position_of(text, &[table, name]);
-        if !valid.iter().any(|other| other.relation.as_ref().is_some_and(|r| r.table() == table)) {
+        if !valid
+            .iter()
+            .any(|other| other.relation.as_ref().is_some_and(|r| r.table() == table))
+        {
             let message = format!("missing FROM-clause entry for table \"{table}\"");
             return SqlError::new(SqlState::UNDEFINED_TABLE, message).at_known(place);
         }
         let message = format!("column {table}.{name} does not exist");
-        return hint(SqlError::new(SqlState::UNDEFINED_COLUMN, message).at_known(place), name, valid);
+        return hint(
+            SqlError::new(SqlState::UNDEFINED_COLUMN, message).at_known(place),
+            name,
+            valid,
+        );
     }
     let message = format!("column \"{name}\" does not exist");
     let error = SqlError::new(SqlState::UNDEFINED_COLUMN, message);
-    hint(error.at_known(dialect::position_of(text, &[name])), name, valid)
+    hint(
+        error.at_known(dialect::position_of(text, &[name])),
+        name,
+        valid,
+    )
 }
 
 /// The column that was perhaps meant: the nearest name, if no more than half of it differs.
@@ -185,7 +210,9 @@ fn hint(error: SqlError, name: &str, valid: &[Column]) -> SqlError {
                 Some(relation) => format!("{}.{near}", relation.table()),
                 None => near.to_owned(),
             };
-            error.with_hint(format!("Perhaps you meant to reference the column \"{near}\"."))
+            error.with_hint(format!(
+                "Perhaps you meant to reference the column \"{near}\"."
+            ))
         }
         _ => error,
     }

@@ -39,12 +39,16 @@ impl AnalyzerRule for TextLiterals {
 
 impl TextLiterals {
     fn read(&self, expr: Expr) -> Result<Transformed<Expr>> {
-        let Expr::Cast(Cast { expr: inner, field }) = &expr else { return Ok(Transformed::no(expr)) };
+        let Expr::Cast(Cast { expr: inner, field }) = &expr else {
+            return Ok(Transformed::no(expr));
+        };
         let text = match inner.as_ref() {
             Expr::Literal(ScalarValue::Utf8(text) | ScalarValue::Utf8View(text), _) => text,
             _ => return Ok(Transformed::no(expr)),
         };
-        let Some(ty) = readable(field) else { return Ok(Transformed::no(expr)) };
+        let Some(ty) = readable(field) else {
+            return Ok(Transformed::no(expr));
+        };
         let mut builder = ColumnBuilder::new(&ty, 1, &self.0);
         match text {
             Some(text) => {
@@ -54,7 +58,11 @@ impl TextLiterals {
             None => builder.append_null(),
         }
         let value = ScalarValue::try_from_array(&builder.finish(), 0)?;
-        let value = if value.data_type() == *field.data_type() { value } else { value.cast_to(field.data_type())? };
+        let value = if value.data_type() == *field.data_type() {
+            value
+        } else {
+            value.cast_to(field.data_type())?
+        };
         Ok(Transformed::yes(Expr::Literal(value, None)))
     }
 }

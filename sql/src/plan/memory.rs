@@ -36,7 +36,11 @@ pub(crate) fn query_environment(
     disk: &Arc<DiskManager>,
     limit: usize,
 ) -> Arc<RuntimeEnv> {
-    let pool = QueryPool { all: all.clone(), limit, used: AtomicUsize::new(0) };
+    let pool = QueryPool {
+        all: all.clone(),
+        limit,
+        used: AtomicUsize::new(0),
+    };
     let mut environment = template.as_ref().clone();
     environment.memory_pool = Arc::new(pool);
     environment.disk_manager = disk.clone();
@@ -45,7 +49,12 @@ pub(crate) fn query_environment(
 
 impl fmt::Display for QueryPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "query memory: {} of {} bytes", self.used.load(Ordering::Relaxed), self.limit)
+        write!(
+            f,
+            "query memory: {} of {} bytes",
+            self.used.load(Ordering::Relaxed),
+            self.limit
+        )
     }
 }
 
@@ -74,7 +83,11 @@ impl MemoryPool for QueryPool {
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
         let fits = |used: usize| Some(used + additional).filter(|&sum| sum <= self.limit);
-        if self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
+        if self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
+            .is_err()
+        {
             return Err(DataFusionError::ResourcesExhausted(format!(
                 "the query needs more than the {} bytes of memory that it may take",
                 self.limit

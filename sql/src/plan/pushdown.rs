@@ -51,7 +51,9 @@ pub(crate) fn apply(def: &TableDef, filters: &[Expr], request: &mut ScanRequest)
         match condition {
             Condition::In(column, ranges) if Some(column) == def.time_column() => {
                 let bound = |value: &Option<Value>, open: i64| match value {
-                    Some(Value::Int(value)) => (*value).clamp(i64::MIN.into(), i64::MAX.into()) as i64,
+                    Some(Value::Int(value)) => {
+                        (*value).clamp(i64::MIN.into(), i64::MAX.into()) as i64
+                    }
                     _ => open,
                 };
                 let (from, to) = request.time.unwrap_or((i64::MIN, i64::MAX));
@@ -86,7 +88,11 @@ fn is_exact(def: &TableDef, column: usize, ranges: &[KeyRange]) -> bool {
 
 fn conditions(def: &TableDef, filter: &Expr) -> Vec<Condition> {
     match filter {
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::And,
+            right,
+        }) => {
             let mut both = conditions(def, left);
             both.extend(conditions(def, right));
             both
@@ -99,18 +105,35 @@ fn conditions(def: &TableDef, filter: &Expr) -> Vec<Condition> {
                 }
                 _ => None,
             };
-            comparison.and_then(|(column, op, value)| compare(def, column, op, value)).into_iter().collect()
+            comparison
+                .and_then(|(column, op, value)| compare(def, column, op, value))
+                .into_iter()
+                .collect()
         }
-        Expr::Between(Between { expr, negated: false, low, high }) => {
-            let Some(column) = column(def, expr) else { return Vec::new() };
+        Expr::Between(Between {
+            expr,
+            negated: false,
+            low,
+            high,
+        }) => {
+            let Some(column) = column(def, expr) else {
+                return Vec::new();
+            };
             match (literal(def, column, low), literal(def, column, high)) {
                 (Some(min), Some(max)) => vec![range(column, Some(min), Some(max))],
                 _ => Vec::new(),
             }
         }
-        Expr::InList(InList { expr, list, negated: false }) if list.len() <= KEYS_MAX => {
-            let Some(column) = column(def, expr) else { return Vec::new() };
-            let values: Option<Vec<Value>> = list.iter().map(|item| literal(def, column, item)).collect();
+        Expr::InList(InList {
+            expr,
+            list,
+            negated: false,
+        }) if list.len() <= KEYS_MAX => {
+            let Some(column) = column(def, expr) else {
+                return Vec::new();
+            };
+            let values: Option<Vec<Value>> =
+                list.iter().map(|item| literal(def, column, item)).collect();
             match values {
                 Some(values) if is_searchable(def.schema.field(column).data_type()) => {
                     vec![Condition::In(column, points(values))]
@@ -136,7 +159,11 @@ fn conditions(def: &TableDef, filter: &Expr) -> Vec<Condition> {
 fn boolean(def: &TableDef, expr: &Expr, value: bool) -> Vec<Condition> {
     let is_boolean = |c: &usize| *def.schema.field(*c).data_type() == DataType::Boolean;
     let condition = |c| Condition::Zone(c, Compare::Eq, Value::Bool(value));
-    column(def, expr).filter(is_boolean).map(condition).into_iter().collect()
+    column(def, expr)
+        .filter(is_boolean)
+        .map(condition)
+        .into_iter()
+        .collect()
 }
 
 fn column(def: &TableDef, expr: &Expr) -> Option<usize> {
@@ -148,7 +175,10 @@ fn column(def: &TableDef, expr: &Expr) -> Option<usize> {
             let (stored, wanted) = (def.schema.field(inner).data_type(), cast.field.data_type());
             let same = matches!(
                 (stored, wanted),
-                (DataType::Timestamp(TimeUnit::Microsecond, Some(_)), DataType::Timestamp(TimeUnit::Microsecond, Some(_)))
+                (
+                    DataType::Timestamp(TimeUnit::Microsecond, Some(_)),
+                    DataType::Timestamp(TimeUnit::Microsecond, Some(_))
+                )
             );
             same.then_some(inner)
         }
@@ -185,7 +215,13 @@ fn range(column: usize, min: Option<Value>, max: Option<Value>) -> Condition {
 fn points(mut values: Vec<Value>) -> Vec<KeyRange> {
     values.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
     values.dedup();
-    values.into_iter().map(|v| KeyRange { min: Some(v.clone()), max: Some(v) }).collect()
+    values
+        .into_iter()
+        .map(|v| KeyRange {
+            min: Some(v.clone()),
+            max: Some(v),
+        })
+        .collect()
 }
 
 fn intersection(a: &[KeyRange], b: &[KeyRange]) -> Vec<KeyRange> {
@@ -222,7 +258,9 @@ fn literal(def: &TableDef, column: usize, expr: &Expr) -> Option<Value> {
         (DataType::Int32, S::Int32(Some(v))) => Value::Int((*v).into()),
         (DataType::Int64, S::Int64(Some(v))) => Value::Int((*v).into()),
         (DataType::Date32, S::Date32(Some(v))) => Value::Int((*v).into()),
-        (DataType::Time64(TimeUnit::Microsecond), S::Time64Microsecond(Some(v))) => Value::Int((*v).into()),
+        (DataType::Time64(TimeUnit::Microsecond), S::Time64Microsecond(Some(v))) => {
+            Value::Int((*v).into())
+        }
         (DataType::Timestamp(TimeUnit::Microsecond, a), S::TimestampMicrosecond(Some(v), b))
             if a.is_some() == b.is_some() =>
         {

@@ -6,7 +6,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arrow::array::RecordBatch;
@@ -35,7 +34,9 @@ impl QueryRuntime {
             .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()?;
-        Ok(QueryRuntime { runtime: Some(runtime) })
+        Ok(QueryRuntime {
+            runtime: Some(runtime),
+        })
     }
 
     /// Runs `work` there and waits. Dropping the result ends it.
@@ -43,7 +44,10 @@ impl QueryRuntime {
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> impl Future<Output = Result<T>> + Send + 'static {
-        let task = self.runtime.as_ref().map(|runtime| Task(runtime.spawn(work)));
+        let task = self
+            .runtime
+            .as_ref()
+            .map(|runtime| Task(runtime.spawn(work)));
         async move {
             match task {
                 Some(task) => task.await,
@@ -69,7 +73,10 @@ impl QueryRuntime {
             drop(holds);
             Ok(())
         };
-        let task = self.runtime.as_ref().map(|runtime| Task(runtime.spawn(work)));
+        let task = self
+            .runtime
+            .as_ref()
+            .map(|runtime| Task(runtime.spawn(work)));
         RowReceiver { receiver, task }
     }
 }
@@ -92,7 +99,9 @@ impl<T> Future for Task<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
         self.0.poll_unpin(context).map(|joined| match joined {
             Ok(result) => result,
-            Err(e) if e.is_panic() => Err(SqlError::internal("the query ended in an internal error")),
+            Err(e) if e.is_panic() => {
+                Err(SqlError::internal("the query ended in an internal error"))
+            }
             Err(_) => Err(stopped()),
         })
     }
@@ -105,7 +114,10 @@ impl<T> Drop for Task<T> {
 }
 
 fn stopped() -> SqlError {
-    SqlError::new(crate::error::SqlState::ADMIN_SHUTDOWN, "the server is shutting down")
+    SqlError::new(
+        crate::error::SqlState::ADMIN_SHUTDOWN,
+        "the server is shutting down",
+    )
 }
 
 /// Batches on their way from the query's thread.
@@ -121,7 +133,9 @@ impl Stream for RowReceiver {
         match self.receiver.poll_recv(context) {
             Poll::Ready(None) => {
                 // A query that ended in a panic has sent no error itself.
-                let Some(mut task) = self.task.take() else { return Poll::Ready(None) };
+                let Some(mut task) = self.task.take() else {
+                    return Poll::Ready(None);
+                };
                 match task.poll_unpin(context) {
                     Poll::Ready(Err(e)) => Poll::Ready(Some(Err(e))),
                     Poll::Ready(Ok(())) => Poll::Ready(None),
@@ -135,6 +149,3 @@ impl Stream for RowReceiver {
         }
     }
 }
-
-/// Keeps a runtime for as long as anything of it is in use.
-pub(crate) type SharedRuntime = Arc<QueryRuntime>;

@@ -17,13 +17,19 @@ use datafusion::common::{DataFusionError, Result, ScalarValue, Statistics};
 use datafusion::config::ConfigOptions;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::Operator;
-use datafusion::physical_expr::expressions::{BinaryExpr, Column, DynamicFilterPhysicalExpr, IsNullExpr, Literal};
-use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_expr::expressions::{
+    BinaryExpr, Column, DynamicFilterPhysicalExpr, IsNullExpr, Literal,
+};
+use datafusion::physical_expr::{
+    EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr,
+};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::filter_pushdown::{
     ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
 };
-use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, Metric, MetricValue, MetricsSet};
+use datafusion::physical_plan::metrics::{
+    Count, ExecutionPlanMetricsSet, Metric, MetricValue, MetricsSet,
+};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
@@ -62,7 +68,8 @@ impl SliceScan {
         partitions_max: usize,
     ) -> Self {
         let rows: u64 = scan.units().iter().map(|unit| u64::from(unit.rows)).sum();
-        let partitions = (rows / ROWS_PER_PARTITION).clamp(1, partitions_max.max(1) as u64) as usize;
+        let partitions =
+            (rows / ROWS_PER_PARTITION).clamp(1, partitions_max.max(1) as u64) as usize;
         let units = scan.units().to_vec();
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema.clone()),
@@ -84,7 +91,11 @@ impl SliceScan {
     }
 
     fn rows(&self) -> u64 {
-        self.scan.units().iter().map(|unit| u64::from(unit.rows)).sum()
+        self.scan
+            .units()
+            .iter()
+            .map(|unit| u64::from(unit.rows))
+            .sum()
     }
 }
 
@@ -157,13 +168,17 @@ impl ExecutionPlan for SliceScan {
         Ok(self)
     }
 
-    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+    fn with_new_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(self)
     }
 
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let this = self.clone();
-        let mut units = self.partitions[partition].to_vec().into_iter();
+        let own = self.partitions[partition].clone();
+        let mut units = (0..own.len()).map(move |i| own[i].clone());
         let mut left = self.limit.unwrap_or(usize::MAX);
         let batches = std::iter::from_fn(move || {
             while left > 0 {
@@ -188,7 +203,10 @@ impl ExecutionPlan for SliceScan {
             None
         });
         let stream = futures::stream::iter(batches);
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), stream)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(
+            self.schema.clone(),
+            stream,
+        )))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -196,11 +214,17 @@ impl ExecutionPlan for SliceScan {
         let stats = &self.scan.stats;
         let skipped = self.units_skipped.load(Ordering::Relaxed);
         let figures = [
-            ("segments_pruned", stats.segments_pruned.load(Ordering::Relaxed)),
+            (
+                "segments_pruned",
+                stats.segments_pruned.load(Ordering::Relaxed),
+            ),
             ("packs_pruned", stats.packs_pruned.load(Ordering::Relaxed)),
             ("units_skipped", skipped),
             ("packs_read", stats.packs_read.load(Ordering::Relaxed)),
-            ("rows_considered", stats.rows_considered.load(Ordering::Relaxed)),
+            (
+                "rows_considered",
+                stats.rows_considered.load(Ordering::Relaxed),
+            ),
             ("output_rows", stats.rows_returned.load(Ordering::Relaxed)),
             ("bytes_read", stats.bytes_read.load(Ordering::Relaxed)),
             ("bytes_cached", stats.bytes_cached.load(Ordering::Relaxed)),
@@ -208,12 +232,22 @@ impl ExecutionPlan for SliceScan {
         for (name, value) in figures {
             let count = Count::new();
             count.add(value as usize);
-            set.register(Arc::new(Metric::new(MetricValue::Count { name: name.into(), count }, None)));
+            set.register(Arc::new(Metric::new(
+                MetricValue::Count {
+                    name: name.into(),
+                    count,
+                },
+                None,
+            )));
         }
         Some(set.clone_inner())
     }
 
-    fn statistics_from_inputs(&self, _: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+    fn statistics_from_inputs(
+        &self,
+        _: &[Arc<Statistics>],
+        args: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
         let mut statistics = Statistics::new_unknown(&self.schema);
         statistics.num_rows = match (args.partition(), self.scan.exact_rows(), self.limit) {
             (None, Some(rows), None) => Precision::Exact(rows as usize),
@@ -229,7 +263,11 @@ impl ExecutionPlan for SliceScan {
         result: ChildPushdownResult,
         _: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
-        let filters: Vec<_> = result.parent_filters.into_iter().map(|f| f.filter).collect();
+        let filters: Vec<_> = result
+            .parent_filters
+            .into_iter()
+            .map(|f| f.filter)
+            .collect();
         // Whoever gave a filter goes on applying it: it only tells which units to skip.
         let answer = vec![PushedDown::No; filters.len()];
         let propagation = FilterPushdownPropagation::with_parent_pushdown_result(answer);
@@ -258,43 +296,65 @@ impl ExecutionPlan for SliceScan {
         } else {
             units.sort_by_key(|unit| unit.time.map_or(i64::MIN, |(min, _)| min));
         }
-        let sorted = SliceScan { partitions: deal(units, self.partitions.len()), ..self.clone() };
-        Ok(SortOrderPushdownResult::Inexact { inner: Arc::new(sorted) })
+        let sorted = SliceScan {
+            partitions: deal(units, self.partitions.len()),
+            ..self.clone()
+        };
+        Ok(SortOrderPushdownResult::Inexact {
+            inner: Arc::new(sorted),
+        })
     }
 }
 
 impl SliceScan {
     fn may_matter(&self, unit: &Unit) -> bool {
-        let (Some(time), Some(range)) = (self.time, unit.time) else { return true };
-        self.filters.iter().all(|filter| may_pass(filter, time, range))
+        let (Some(time), Some(range)) = (self.time, unit.time) else {
+            return true;
+        };
+        self.filters
+            .iter()
+            .all(|filter| may_pass(filter, time, range))
     }
 
     fn read(&self, unit: &Unit) -> Result<Option<RecordBatch>> {
-        let rows = self.scan.read(unit).map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let rows = self
+            .scan
+            .read(unit)
+            .map_err(|e| DataFusionError::External(Box::new(e)))?;
         let Some(rows) = rows else { return Ok(None) };
         let columns = rows.columns().iter().zip(self.schema.fields());
         let columns = columns
-            .map(|(column, field)| match column.data_type() == field.data_type() {
-                true => Ok(column.clone()),
-                // The zone of a timestamp is a label: nothing is computed.
-                false => cast(column, field.data_type()),
-            })
+            .map(
+                |(column, field)| match column.data_type() == field.data_type() {
+                    true => Ok(column.clone()),
+                    // The zone of a timestamp is a label: nothing is computed.
+                    false => cast(column, field.data_type()),
+                },
+            )
             .collect::<std::result::Result<Vec<_>, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-        Ok(Some(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?))
+        Ok(Some(RecordBatch::try_new_with_options(
+            self.schema.clone(),
+            columns,
+            &options,
+        )?))
     }
 }
 
 /// Whether some time in the range may pass the filter. `true` for whatever is not understood.
 fn may_pass(filter: &Arc<dyn PhysicalExpr>, time: usize, (min, max): (i64, i64)) -> bool {
     if let Some(dynamic) = filter.downcast_ref::<DynamicFilterPhysicalExpr>() {
-        return dynamic.current().map_or(true, |current| may_pass(&current, time, (min, max)));
+        return dynamic
+            .current()
+            .map_or(true, |current| may_pass(&current, time, (min, max)));
     }
     if let Some(is_null) = filter.downcast_ref::<IsNullExpr>() {
         let column = is_null.arg().downcast_ref::<Column>();
         return column.is_none_or(|c| c.index() != time);
     }
-    let Some(binary) = filter.downcast_ref::<BinaryExpr>() else { return true };
+    let Some(binary) = filter.downcast_ref::<BinaryExpr>() else {
+        return true;
+    };
     match binary.op() {
         Operator::And => {
             may_pass(binary.left(), time, (min, max)) && may_pass(binary.right(), time, (min, max))
@@ -303,7 +363,10 @@ fn may_pass(filter: &Arc<dyn PhysicalExpr>, time: usize, (min, max): (i64, i64))
             may_pass(binary.left(), time, (min, max)) || may_pass(binary.right(), time, (min, max))
         }
         op => {
-            let column = binary.left().downcast_ref::<Column>().filter(|c| c.index() == time);
+            let column = binary
+                .left()
+                .downcast_ref::<Column>()
+                .filter(|c| c.index() == time);
             let literal = binary.right().downcast_ref::<Literal>().map(|l| l.value());
             match (column, literal) {
                 (Some(_), Some(ScalarValue::TimestampMicrosecond(Some(bound), _))) => match op {

@@ -28,12 +28,22 @@ pub struct SliceTable {
 impl SliceTable {
     pub(crate) fn new(entry: Arc<TableEntry>, view: &CatalogView) -> Self {
         let row_ids = view.row_ids_of == Some(entry.def.id);
-        let mut fields: Vec<Arc<Field>> =
-            entry.def.schema.fields().iter().map(|field| in_zone(field, &view.time_zone)).collect();
+        let mut fields: Vec<Arc<Field>> = entry
+            .def
+            .schema
+            .fields()
+            .iter()
+            .map(|field| in_zone(field, &view.time_zone))
+            .collect();
         if row_ids {
             fields.push(Arc::new(Field::new(ROW_ID, DataType::UInt64, false)));
         }
-        SliceTable { entry, state: view.state.clone(), schema: Arc::new(Schema::new(fields)), row_ids }
+        SliceTable {
+            entry,
+            state: view.state.clone(),
+            schema: Arc::new(Schema::new(fields)),
+            row_ids,
+        }
     }
 
     /// Its entry in the catalog.
@@ -62,7 +72,10 @@ impl TableProvider for SliceTable {
         TableType::Base
     }
 
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
         let support = |filter: &&Expr| match pushdown::support(&self.entry.def, filter) {
             Support::Exact => TableProviderFilterPushDown::Exact,
             Support::Inexact => TableProviderFilterPushDown::Inexact,
@@ -78,13 +91,19 @@ impl TableProvider for SliceTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let projection = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let projection = projection
+            .cloned()
+            .unwrap_or_else(|| (0..self.schema.fields().len()).collect());
         let schema = Arc::new(self.schema.project(&projection)?);
         let columns = self.entry.columns.len();
         // The row number, where it is asked for, is the last of all columns; storage puts it last too.
         let row_ids = self.row_ids && projection.contains(&columns);
         let mut request = ScanRequest {
-            columns: projection.iter().copied().filter(|&c| c < columns).collect(),
+            columns: projection
+                .iter()
+                .copied()
+                .filter(|&c| c < columns)
+                .collect(),
             row_ids,
             ..ScanRequest::default()
         };
@@ -92,7 +111,16 @@ impl TableProvider for SliceTable {
         let scan = Scan::new(&self.state, self.entry.def.id, request)
             .map_err(|e| DataFusionError::External(Box::new(e)))?;
         let partitions = state.config().target_partitions();
-        let order = projection.iter().position(|&c| Some(c) == self.entry.def.time_column());
-        Ok(Arc::new(SliceScan::new(self.entry.name.clone(), scan, schema, order, limit, partitions)))
+        let order = projection
+            .iter()
+            .position(|&c| Some(c) == self.entry.def.time_column());
+        Ok(Arc::new(SliceScan::new(
+            self.entry.name.clone(),
+            scan,
+            schema,
+            order,
+            limit,
+            partitions,
+        )))
     }
 }

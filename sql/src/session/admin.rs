@@ -33,7 +33,9 @@ pub(super) fn columns(call: &AdminCall) -> Vec<OutputColumn> {
             column("created", DataType::Boolean),
         ],
         AdminFunction::AddRetentionPolicy => vec![column("add_retention_policy", DataType::Int32)],
-        AdminFunction::RemoveRetentionPolicy => vec![column("remove_retention_policy", DataType::Utf8)],
+        AdminFunction::RemoveRetentionPolicy => {
+            vec![column("remove_retention_policy", DataType::Utf8)]
+        }
         AdminFunction::DropChunks => vec![column("drop_chunks", DataType::Utf8)],
         AdminFunction::ShowChunks => vec![column("show_chunks", DataType::Utf8)],
     }
@@ -53,7 +55,10 @@ impl<'a> Arguments<'a> {
                 None => position < names.len(),
             };
             if !is_known {
-                let message = format!("function {} does not take these arguments", call.function.name());
+                let message = format!(
+                    "function {} does not take these arguments",
+                    call.function.name()
+                );
                 return Err(SqlError::new(SqlState::UNDEFINED_FUNCTION, message)
                     .with_hint(format!("Its arguments are {}.", names.join(", "))));
             }
@@ -68,7 +73,9 @@ impl<'a> Arguments<'a> {
             Some(given) => given == name,
             None => *i == position,
         });
-        found.map(|(_, argument)| &argument.value).filter(|value| !matches!(value, AdminValue::Null))
+        found
+            .map(|(_, argument)| &argument.value)
+            .filter(|value| !matches!(value, AdminValue::Null))
     }
 
     fn flag(&self, name: &str) -> bool {
@@ -82,7 +89,11 @@ impl<'a> Arguments<'a> {
                     Some((schema, name)) => (Some(schema.to_owned()), name.to_owned()),
                     None => (None, text.clone()),
                 };
-                Ok(TableName { schema, name, position: 0 })
+                Ok(TableName {
+                    schema,
+                    name,
+                    position: 0,
+                })
             }
             _ => Err(self.invalid("the first argument must be the name of a table")),
         }
@@ -97,7 +108,10 @@ impl<'a> Arguments<'a> {
     }
 
     fn invalid(&self, message: &str) -> SqlError {
-        SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("{}: {message}", self.call.function.name()))
+        SqlError::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("{}: {message}", self.call.function.name()),
+        )
     }
 }
 
@@ -116,25 +130,48 @@ impl Session {
 
     async fn create_hypertable(&mut self, call: &AdminCall) -> Result<Outcome> {
         const NAMES: &[&str] = &[
-            "relation", "time_column_name", "partitioning_column", "number_partitions", "associated_schema_name",
-            "associated_table_prefix", "chunk_time_interval", "create_default_indexes", "if_not_exists",
-            "partitioning_func", "migrate_data", "dimension",
+            "relation",
+            "time_column_name",
+            "partitioning_column",
+            "number_partitions",
+            "associated_schema_name",
+            "associated_table_prefix",
+            "chunk_time_interval",
+            "create_default_indexes",
+            "if_not_exists",
+            "partitioning_func",
+            "migrate_data",
+            "dimension",
         ];
         let arguments = Arguments::of(call, NAMES)?;
         let name = arguments.table()?;
         let mut writes = self.start_write("create_hypertable")?;
         let view = self.view_for(&mut writes)?;
-        let entry = self.database.catalogs().of(&view.state)?.find(&name)?.clone();
+        let entry = self
+            .database
+            .catalogs()
+            .of(&view.state)?
+            .find(&name)?
+            .clone();
         let result = |created| {
-            let text = format!("({},{},{},{})", entry.def.id, entry.schema, entry.name, if created { "t" } else { "f" });
+            let text = format!(
+                "({},{},{},{})",
+                entry.def.id,
+                entry.schema,
+                entry.name,
+                if created { "t" } else { "f" }
+            );
             match call.column {
                 Some(_) => answer(call, vec![Arc::new(StringArray::from(vec![text]))]),
-                None => answer(call, vec![
-                    Arc::new(Int32Array::from(vec![entry.def.id.0 as i32])),
-                    Arc::new(StringArray::from(vec![entry.schema.clone()])),
-                    Arc::new(StringArray::from(vec![entry.name.clone()])),
-                    Arc::new(BooleanArray::from(vec![created])),
-                ]),
+                None => answer(
+                    call,
+                    vec![
+                        Arc::new(Int32Array::from(vec![entry.def.id.0 as i32])),
+                        Arc::new(StringArray::from(vec![entry.schema.clone()])),
+                        Arc::new(StringArray::from(vec![entry.name.clone()])),
+                        Arc::new(BooleanArray::from(vec![created])),
+                    ],
+                ),
             }
         };
         if entry.is_time_series() {
@@ -144,21 +181,34 @@ impl Session {
             if !arguments.flag("if_not_exists") {
                 return Err(error);
             }
-            self.notify(SqlError { message: format!("{}, skipping", error.message), ..error.clone() });
+            self.notify(SqlError {
+                message: format!("{}, skipping", error.message),
+                ..error.clone()
+            });
             return result(false);
         }
         let mut wanted = Hypertable::default();
         // The general form has the dimension in the place of the column's name.
-        let dimension = arguments.get("dimension").or_else(|| arguments.get("time_column_name"));
+        let dimension = arguments
+            .get("dimension")
+            .or_else(|| arguments.get("time_column_name"));
         match dimension {
             Some(AdminValue::Text(column)) => wanted.time = Some(column.clone()),
-            Some(AdminValue::Dimension { kind: DimensionKind::Range, column, size }) => {
+            Some(AdminValue::Dimension {
+                kind: DimensionKind::Range,
+                column,
+                size,
+            }) => {
                 wanted.time = Some(column.clone());
                 if let Some(size) = size {
                     wanted.chunk_us = arguments.interval(size)?;
                 }
             }
-            _ => return Err(arguments.invalid("the second argument must be the time column or by_range(…)")),
+            _ => {
+                return Err(
+                    arguments.invalid("the second argument must be the time column or by_range(…)")
+                );
+            }
         }
         match arguments.get("partitioning_column") {
             Some(AdminValue::Text(column)) => wanted.key = Some(column.clone()),
@@ -169,11 +219,20 @@ impl Session {
             wanted.chunk_us = arguments.interval(interval)?;
         }
         if !entry.def.primary_key().is_empty() {
-            return Err(SqlError::unsupported("a primary key on a time-series table"));
+            return Err(SqlError::unsupported(
+                "a primary key on a time-series table",
+            ));
         }
         let time = wanted.time_column(&entry.columns)?;
-        let key = wanted.key.as_deref().map(|key| entry.require_column(key)).transpose()?;
-        let table = view.state.table(entry.def.id).ok_or_else(|| SqlError::internal("the table is gone"))?;
+        let key = wanted
+            .key
+            .as_deref()
+            .map(|key| entry.require_column(key))
+            .transpose()?;
+        let table = view
+            .state
+            .table(entry.def.id)
+            .ok_or_else(|| SqlError::internal("the table is gone"))?;
         let rows = Scan::new(&view.state, entry.def.id, all_columns(&entry.def))?;
         if table.rows() > 0 && !arguments.flag("migrate_data") {
             let message = format!("table \"{}\" is not empty", entry.name);
@@ -181,13 +240,22 @@ impl Session {
                 .with_hint("You can migrate data by specifying 'migrate_data => true' when calling this function."));
         }
         // The rows of the new table are ordered otherwise: it is a new table under the old name.
-        let columns = entry.columns.iter().enumerate().map(|(i, column)| ColumnEntry {
-            name: column.name.clone(),
-            ty: column.ty.clone(),
-            not_null: column.not_null || i == time,
-            default: column.default.clone(),
-        });
-        let layout = Layout::TimeSeries { time, key, chunk_us: wanted.chunk_us, retention_us: None };
+        let columns = entry
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(i, column)| ColumnEntry {
+                name: column.name.clone(),
+                ty: column.ty.clone(),
+                not_null: column.not_null || i == time,
+                default: column.default.clone(),
+            });
+        let layout = Layout::TimeSeries {
+            time,
+            key,
+            chunk_us: wanted.chunk_us,
+            retention_us: None,
+        };
         let id = self.database.engine().new_table_id();
         let mut changed = entry_of(id, &entry.schema, &entry.name, columns.collect(), layout)?;
         changed.oid = entry.oid;
@@ -196,10 +264,13 @@ impl Session {
         for unit in rows.units() {
             if let Some(batch) = rows.read(unit)? {
                 let count = batch.num_rows();
-                let batch = super::write::conform(&changed, batch.columns().to_vec(), count, &settings)?;
+                let batch =
+                    super::write::conform(&changed, batch.columns().to_vec(), count, &settings)?;
                 writes.append(id, batch)?;
             }
         }
+        // Rows that others add meanwhile would go with the old table.
+        writes.require_unchanged(&view, entry.def.id);
         writes.drop_table(entry.def.id);
         writes.put_record(&view, &changed.record_name(), Some(changed.record()));
         self.finish_write(writes).await?;
@@ -207,8 +278,14 @@ impl Session {
     }
 
     async fn add_retention_policy(&mut self, call: &AdminCall) -> Result<Outcome> {
-        const NAMES: &[&str] =
-            &["relation", "drop_after", "if_not_exists", "schedule_interval", "initial_start", "timezone"];
+        const NAMES: &[&str] = &[
+            "relation",
+            "drop_after",
+            "if_not_exists",
+            "schedule_interval",
+            "initial_start",
+            "timezone",
+        ];
         let arguments = Arguments::of(call, NAMES)?;
         let window = match arguments.get("drop_after") {
             Some(value) => arguments.interval(value)?,
@@ -218,7 +295,12 @@ impl Session {
             return Err(arguments.invalid("drop_after must be positive"));
         }
         let entry = self.set_retention(&arguments, Some(window)).await?;
-        answer(call, vec![Arc::new(Int32Array::from(vec![1000 + entry.def.id.0 as i32]))])
+        answer(
+            call,
+            vec![Arc::new(Int32Array::from(vec![
+                1000 + entry.def.id.0 as i32,
+            ]))],
+        )
     }
 
     async fn remove_retention_policy(&mut self, call: &AdminCall) -> Result<Vec<Option<String>>> {
@@ -227,30 +309,69 @@ impl Session {
         Ok(vec![Some(String::new())])
     }
 
-    async fn set_retention(&mut self, arguments: &Arguments<'_>, window: Option<i64>) -> Result<Arc<TableEntry>> {
+    async fn set_retention(
+        &mut self,
+        arguments: &Arguments<'_>,
+        window: Option<i64>,
+    ) -> Result<Arc<TableEntry>> {
         let mut writes = self.start_write(arguments.call.function.name())?;
         let view = self.view_for(&mut writes)?;
-        let entry = self.database.catalogs().of(&view.state)?.find(&arguments.table()?)?.clone();
-        let def = &view.state.table(entry.def.id).ok_or_else(|| SqlError::internal("the table is gone"))?.def;
-        let Layout::TimeSeries { time, key, chunk_us, retention_us } = def.layout else {
+        let entry = self
+            .database
+            .catalogs()
+            .of(&view.state)?
+            .find(&arguments.table()?)?
+            .clone();
+        let def = &view
+            .state
+            .table(entry.def.id)
+            .ok_or_else(|| SqlError::internal("the table is gone"))?
+            .def;
+        let Layout::TimeSeries {
+            time,
+            key,
+            chunk_us,
+            retention_us,
+        } = def.layout
+        else {
             return Err(not_a_hypertable(&entry));
         };
         let refused = match (retention_us, window) {
-            (Some(_), Some(_)) => Some((SqlState::DUPLICATE_OBJECT, "already exists", "if_not_exists")),
+            (Some(_), Some(_)) => Some((
+                SqlState::DUPLICATE_OBJECT,
+                "already exists",
+                "if_not_exists",
+            )),
             (None, None) => Some((SqlState::UNDEFINED_OBJECT, "not found", "if_exists")),
             _ => None,
         };
         if let Some((state, what, unless)) = refused {
             self.give_back(writes);
-            let error = SqlError::new(state, format!("retention policy {what} for hypertable \"{}\"", entry.name));
+            let error = SqlError::new(
+                state,
+                format!("retention policy {what} for hypertable \"{}\"", entry.name),
+            );
             if !arguments.flag(unless) {
                 return Err(error);
             }
-            self.notify(SqlError { message: format!("{}, skipping", error.message), ..error });
+            self.notify(SqlError {
+                message: format!("{}, skipping", error.message),
+                ..error
+            });
             return Ok(entry);
         }
-        let layout = Layout::TimeSeries { time, key, chunk_us, retention_us: window };
-        writes.put_table(TableDef { layout, ..(**def).clone() });
+        let layout = Layout::TimeSeries {
+            time,
+            key,
+            chunk_us,
+            retention_us: window,
+        };
+        writes.put_table(TableDef {
+            layout,
+            ..(**def).clone()
+        });
+        // The same record again: a table that is dropped meanwhile is a conflict.
+        writes.put_record(&view, &entry.record_name(), Some(entry.record()));
         self.finish_write(writes).await?;
         Ok(entry)
     }
@@ -258,10 +379,17 @@ impl Session {
     async fn show_chunks(&mut self, call: &AdminCall) -> Result<Vec<Option<String>>> {
         let arguments = Arguments::of(call, &["relation", "older_than", "newer_than"])?;
         let view = self.view()?;
-        let entry = self.database.catalogs().of(&view.state)?.find(&arguments.table()?)?.clone();
+        let entry = self
+            .database
+            .catalogs()
+            .of(&view.state)?
+            .find(&arguments.table()?)?
+            .clone();
         let (older, newer) = self.bounds(&arguments).await?;
         let state = view.state.clone();
-        let chunks = self.on_runtime(move || chunks(&state, &entry, older, newer)).await?;
+        let chunks = self
+            .on_runtime(move || chunks(&state, &entry, older, newer))
+            .await?;
         Ok(chunks.into_values().map(Some).collect())
     }
 
@@ -269,23 +397,39 @@ impl Session {
         let arguments = Arguments::of(call, &["relation", "older_than", "newer_than", "verbose"])?;
         let (older, newer) = self.bounds(&arguments).await?;
         if older.is_none() && newer.is_none() {
-            return Err(arguments.invalid("invalid time range for dropping chunks")
+            return Err(arguments
+                .invalid("invalid time range for dropping chunks")
                 .with_hint("At least one of older_than and newer_than must be provided."));
         }
         let mut writes = self.start_write("drop_chunks")?;
         let view = self.view_for(&mut writes)?;
-        let entry = self.database.catalogs().of(&view.state)?.find(&arguments.table()?)?.clone();
+        let entry = self
+            .database
+            .catalogs()
+            .of(&view.state)?
+            .find(&arguments.table()?)?
+            .clone();
         let work = move || -> Result<_> {
             let dropped = chunks(&view.state, &entry, older, newer)?;
-            let Some(width) = entry.def.chunk_us() else { return Err(not_a_hypertable(&entry)) };
-            if let (Some(&first), Some(&last)) = (dropped.keys().next(), dropped.keys().next_back()) {
+            let Some(width) = entry.def.chunk_us() else {
+                return Err(not_a_hypertable(&entry));
+            };
+            if let (Some(&first), Some(&last)) = (dropped.keys().next(), dropped.keys().next_back())
+            {
                 let range = (first, last.saturating_add(width - 1));
-                let request = ScanRequest { time: Some(range), row_ids: true, ..ScanRequest::default() };
+                let request = ScanRequest {
+                    time: Some(range),
+                    row_ids: true,
+                    ..ScanRequest::default()
+                };
                 let scan = Scan::new(&view.state, entry.def.id, request)?;
                 for unit in scan.units() {
                     if let Some(batch) = scan.read(unit)? {
-                        let rows = batch.column(0).as_primitive::<arrow::datatypes::UInt64Type>();
-                        let rows: Vec<RowId> = rows.values().iter().map(|&row| RowId(row)).collect();
+                        let rows = batch
+                            .column(0)
+                            .as_primitive::<arrow::datatypes::UInt64Type>();
+                        let rows: Vec<RowId> =
+                            rows.values().iter().map(|&row| RowId(row)).collect();
                         writes.delete(&view, entry.def.id, &rows)?;
                     }
                 }
@@ -306,8 +450,11 @@ impl Session {
                 None => None,
                 Some(AdminValue::Interval(text)) => Some(now.saturating_sub(interval_us(text)?)),
                 Some(AdminValue::Text(text)) => {
-                    let mut builder =
-                        crate::types::ColumnBuilder::new(&PgType::Timestamptz, 1, &self.format_settings());
+                    let mut builder = crate::types::ColumnBuilder::new(
+                        &PgType::Timestamptz,
+                        1,
+                        &self.format_settings(),
+                    );
                     builder.append_text(text.as_bytes())?;
                     Some(time_of(&builder.finish()))
                 }
@@ -320,7 +467,10 @@ impl Session {
         Ok((bounds[0], bounds[1]))
     }
 
-    async fn on_runtime<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    async fn on_runtime<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         self.database.runtime().run(async move { work() }).await
     }
 }
@@ -330,7 +480,10 @@ fn time_of(value: &ArrayRef) -> i64 {
 }
 
 fn all_columns(def: &TableDef) -> ScanRequest {
-    ScanRequest { columns: (0..def.schema.fields().len()).collect(), ..ScanRequest::default() }
+    ScanRequest {
+        columns: (0..def.schema.fields().len()).collect(),
+        ..ScanRequest::default()
+    }
 }
 
 fn not_a_hypertable(entry: &TableEntry) -> SqlError {
@@ -349,19 +502,30 @@ fn chunks(
     let (Some(time), Some(width)) = (entry.def.time_column(), entry.def.chunk_us()) else {
         return Err(not_a_hypertable(entry));
     };
-    let request = ScanRequest { columns: vec![time], ..ScanRequest::default() };
+    let request = ScanRequest {
+        columns: vec![time],
+        ..ScanRequest::default()
+    };
     let scan = Scan::new(state, entry.def.id, request)?;
     let mut chunks = BTreeMap::new();
     for unit in scan.units() {
-        let Some(batch) = scan.read(unit)? else { continue };
+        let Some(batch) = scan.read(unit)? else {
+            continue;
+        };
         let times = batch.column(0).as_primitive::<TimestampMicrosecondType>();
-        for same in times.values().chunk_by(|a, b| chunk_start(*a, width) == chunk_start(*b, width)) {
+        for same in times
+            .values()
+            .chunk_by(|a, b| chunk_start(*a, width) == chunk_start(*b, width))
+        {
             let start = chunk_start(same[0], width);
             let is_older = older.is_none_or(|bound| start.saturating_add(width) <= bound);
             let is_newer = newer.is_none_or(|bound| start >= bound);
             if is_older && is_newer && !chunks.contains_key(&start) {
                 let number = start.div_euclid(width);
-                let name = format!("_timescaledb_internal._hyper_{}_{number}_chunk", entry.def.id);
+                let name = format!(
+                    "_timescaledb_internal._hyper_{}_{number}_chunk",
+                    entry.def.id
+                );
                 chunks.insert(start, name);
             }
         }
@@ -371,7 +535,9 @@ fn chunks(
 
 fn answer(call: &AdminCall, values: Vec<ArrayRef>) -> Result<Outcome> {
     let columns = columns(call);
-    let schema = Arc::new(Schema::new(columns.iter().map(|c| c.field.clone()).collect::<Vec<_>>()));
+    let schema = Arc::new(Schema::new(
+        columns.iter().map(|c| c.field.clone()).collect::<Vec<_>>(),
+    ));
     let values = values.into_iter().zip(&columns).map(|(value, column)| {
         // A function that answers void or a record prints as text.
         match value.data_type() == column.field.data_type() {
@@ -379,8 +545,15 @@ fn answer(call: &AdminCall, values: Vec<ArrayRef>) -> Result<Outcome> {
             false => arrow::compute::cast(&value, column.field.data_type()),
         }
     });
-    let values = values.collect::<std::result::Result<Vec<_>, _>>().map_err(|e| SqlError::internal(e.to_string()))?;
-    let batch = RecordBatch::try_new(schema, values).map_err(|e| SqlError::internal(e.to_string()))?;
+    let values = values
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(|e| SqlError::internal(e.to_string()))?;
+    let batch =
+        RecordBatch::try_new(schema, values).map_err(|e| SqlError::internal(e.to_string()))?;
     let stream = RowStream::ready(vec![batch]);
-    Ok(Outcome::Rows(Rows { columns: Arc::new(columns), stream, tag: RowsTag::Select }))
+    Ok(Outcome::Rows(Rows {
+        columns: Arc::new(columns),
+        stream,
+        tag: RowsTag::Select,
+    }))
 }

@@ -22,10 +22,21 @@ struct Clock {
 
 /// The functions at one moment.
 pub(super) fn functions(now_us: i64, zone: &Arc<str>) -> Vec<Arc<ScalarUDF>> {
-    let names = ["now", "current_timestamp", "transaction_timestamp", "statement_timestamp", "clock_timestamp"];
+    let names = [
+        "now",
+        "current_timestamp",
+        "transaction_timestamp",
+        "statement_timestamp",
+        "clock_timestamp",
+    ];
     let function = |name| {
         let signature = Signature::nullary(Volatility::Stable);
-        Arc::new(ScalarUDF::new_from_impl(Clock { name, now_us, zone: zone.clone(), signature }))
+        Arc::new(ScalarUDF::new_from_impl(Clock {
+            name,
+            now_us,
+            zone: zone.clone(),
+            signature,
+        }))
     };
     names.into_iter().map(function).collect()
 }
@@ -46,7 +57,10 @@ impl ScalarUDFImpl for Clock {
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Timestamp(TimeUnit::Microsecond, Some(self.zone.clone())))
+        Ok(DataType::Timestamp(
+            TimeUnit::Microsecond,
+            Some(self.zone.clone()),
+        ))
     }
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -54,6 +68,9 @@ impl ScalarUDFImpl for Clock {
     }
 
     fn simplify(&self, _: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
-        Ok(ExprSimplifyResult::Simplified(Expr::Literal(self.value(), None)))
+        Ok(ExprSimplifyResult::Simplified(Expr::Literal(
+            self.value(),
+            None,
+        )))
     }
 }

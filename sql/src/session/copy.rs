@@ -55,7 +55,9 @@ impl CopyIn {
         let batch = conform(&self.entry, columns, rows, &self.settings)
             .map_err(|e| e.in_context(format!("COPY {}", self.table)))?;
         self.rows += rows as u64;
-        self.writes.append(self.entry.def.id, batch).map_err(|e| super::dml::named(e, &self.entry))
+        self.writes
+            .append(self.entry.def.id, batch)
+            .map_err(|e| super::dml::named(e, &self.entry))
     }
 
     /// Ends the COPY: its rows are part of the session's transaction, or durable when there is
@@ -68,7 +70,12 @@ impl CopyIn {
 }
 
 impl Session {
-    pub(super) async fn copy(&mut self, copy: &Copy, text: &str, mut interrupt: Interrupt) -> Result<Outcome> {
+    pub(super) async fn copy(
+        &mut self,
+        copy: &Copy,
+        text: &str,
+        mut interrupt: Interrupt,
+    ) -> Result<Outcome> {
         let view = self.view()?;
         let catalog = self.database.catalogs().of(&view.state)?;
         match (&copy.direction, &copy.source) {
@@ -76,9 +83,10 @@ impl Session {
                 let entry = catalog.find(name)?.clone();
                 self.copy_in(copy, entry, columns).await
             }
-            (CopyDirection::In, CopySource::Query(_)) => {
-                Err(SqlError::new(SqlState::SYNTAX_ERROR, "cannot copy from STDIN into a query"))
-            }
+            (CopyDirection::In, CopySource::Query(_)) => Err(SqlError::new(
+                SqlState::SYNTAX_ERROR,
+                "cannot copy from STDIN into a query",
+            )),
             (CopyDirection::Out, source) => {
                 let query = match source {
                     CopySource::Query(query) => (**query).clone(),
@@ -89,13 +97,23 @@ impl Session {
                         table_query(name, entry, &chosen)?
                     }
                 };
-                let rows = self.rows_of(&query, text, Vec::new(), RowsTag::Copy, &mut interrupt).await?;
-                Ok(Outcome::CopyOut(CopyOut { options: copy.options.clone(), rows: rows(interrupt) }))
+                let rows = self
+                    .rows_of(&query, text, Vec::new(), RowsTag::Copy, &mut interrupt)
+                    .await?;
+                Ok(Outcome::CopyOut(CopyOut {
+                    options: copy.options.clone(),
+                    rows: rows(interrupt),
+                }))
             }
         }
     }
 
-    async fn copy_in(&mut self, copy: &Copy, entry: Arc<TableEntry>, columns: &[String]) -> Result<Outcome> {
+    async fn copy_in(
+        &mut self,
+        copy: &Copy,
+        entry: Arc<TableEntry>,
+        columns: &[String],
+    ) -> Result<Outcome> {
         let chosen = chosen(&entry, columns)?;
         check_forced(&entry, &chosen, &copy.options)?;
         let mut sources = Vec::with_capacity(entry.columns.len());
@@ -125,7 +143,11 @@ impl Session {
 /// A column of a table as a column of a result.
 fn table_column(entry: &TableEntry, column: usize) -> OutputColumn {
     let field = entry.def.schema.fields()[column].clone();
-    OutputColumn { table_oid: entry.oid, column_number: column as i16 + 1, ..OutputColumn::new(field) }
+    OutputColumn {
+        table_oid: entry.oid,
+        column_number: column as i16 + 1,
+        ..OutputColumn::new(field)
+    }
 }
 
 /// Positions of the listed columns; of all without a list.
@@ -152,7 +174,9 @@ fn check_forced(entry: &TableEntry, chosen: &[usize], options: &CopyOptions) -> 
         ("FORCE_NULL", &options.force_null),
     ];
     for (option, list) in lists {
-        let ForceColumns::Columns(names) = list else { continue };
+        let ForceColumns::Columns(names) = list else {
+            continue;
+        };
         for name in names {
             if !chosen.contains(&entry.require_column(name)?) {
                 let message = format!("{option} column \"{name}\" not referenced by COPY");
@@ -169,7 +193,11 @@ fn table_query(name: &TableName, entry: &TableEntry, chosen: &[usize]) -> Result
         ast::SelectItem::UnnamedExpr(ast::Expr::Identifier(quoted(&entry.columns[c].name)))
     };
     let mut query = select(chosen.iter().map(column).collect())?;
-    let parts = name.schema.iter().map(|schema| quoted(schema)).chain([quoted(&name.name)]);
+    let parts = name
+        .schema
+        .iter()
+        .map(|schema| quoted(schema))
+        .chain([quoted(&name.name)]);
     let from = super::dml::table_factor(ast::ObjectName::from(parts.collect::<Vec<_>>()))?;
     if let ast::SetExpr::Select(select) = &mut *query.body {
         select.from = vec![from];

@@ -29,7 +29,10 @@ impl Session {
                 SqlError::new(SqlState::INSUFFICIENT_PRIVILEGE, message)
                     .with_detail("System catalog modifications are currently disallowed.")
             } else {
-                SqlError::new(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{schema}\" does not exist"))
+                SqlError::new(
+                    SqlState::INVALID_SCHEMA_NAME,
+                    format!("schema \"{schema}\" does not exist"),
+                )
             });
         }
         if catalog.get(schema, &create.name.name).is_some() {
@@ -39,7 +42,10 @@ impl Session {
             if !create.if_not_exists {
                 return Err(exists);
             }
-            self.notify(SqlError { message: format!("{}, skipping", exists.message), ..exists });
+            self.notify(SqlError {
+                message: format!("{}, skipping", exists.message),
+                ..exists
+            });
             return Ok(Outcome::Command("CREATE TABLE".into()));
         }
         for column in &create.columns {
@@ -78,7 +84,10 @@ impl Session {
                 Err(_) => {
                     self.give_back(writes);
                     let message = format!("table \"{name}\" does not exist");
-                    return Err(SqlError { message, ..undefined(name) });
+                    return Err(SqlError {
+                        message,
+                        ..undefined(name)
+                    });
                 }
             }
         }
@@ -102,7 +111,10 @@ fn define(create: &CreateTable, id: slicedb_storage::TableId) -> Result<TableEnt
         return Err(SqlError::new(SqlState::TOO_MANY_COLUMNS, message));
     }
     for (i, column) in create.columns.iter().enumerate() {
-        if create.columns[..i].iter().any(|earlier| earlier.name == column.name) {
+        if create.columns[..i]
+            .iter()
+            .any(|earlier| earlier.name == column.name)
+        {
             let message = format!("column \"{}\" specified more than once", column.name);
             return Err(SqlError::new(SqlState::DUPLICATE_COLUMN, message));
         }
@@ -122,8 +134,11 @@ fn define(create: &CreateTable, id: slicedb_storage::TableId) -> Result<TableEnt
     let layout = match wanted {
         Some(hypertable) => {
             if !create.primary_key.is_empty() {
-                return Err(SqlError::unsupported("a primary key on a time-series table")
-                    .with_hint("Leave the key out: rows of a time-series table are not looked up by it."));
+                return Err(
+                    SqlError::unsupported("a primary key on a time-series table").with_hint(
+                        "Leave the key out: rows of a time-series table are not looked up by it.",
+                    ),
+                );
             }
             let time = hypertable.time_column(&columns)?;
             let key = hypertable.key.as_deref().map(|key| {
@@ -134,11 +149,20 @@ fn define(create: &CreateTable, id: slicedb_storage::TableId) -> Result<TableEnt
             });
             let key = key.transpose()?;
             columns[time].not_null = true;
-            Layout::TimeSeries { time, key, chunk_us: hypertable.chunk_us, retention_us: None }
+            Layout::TimeSeries {
+                time,
+                key,
+                chunk_us: hypertable.chunk_us,
+                retention_us: None,
+            }
         }
-        None => {
-            Layout::Reference { primary_key: create.primary_key.iter().filter_map(|key| position(key)).collect() }
-        }
+        None => Layout::Reference {
+            primary_key: create
+                .primary_key
+                .iter()
+                .filter_map(|key| position(key))
+                .collect(),
+        },
     };
     entry_of(id, PUBLIC, &create.name.name, columns, layout)
 }
@@ -151,7 +175,10 @@ pub(super) fn entry_of(
     columns: Vec<ColumnEntry>,
     layout: Layout,
 ) -> Result<TableEntry> {
-    let fields: Vec<_> = columns.iter().map(|c| c.ty.field(&c.name, !c.not_null)).collect();
+    let fields: Vec<_> = columns
+        .iter()
+        .map(|c| c.ty.field(&c.name, !c.not_null))
+        .collect();
     let def = TableDef::new(id, Arc::new(Schema::new(fields)), layout)?;
     Ok(TableEntry {
         schema: schema.to_owned(),
@@ -172,7 +199,11 @@ pub(super) struct Hypertable {
 
 impl Default for Hypertable {
     fn default() -> Self {
-        Hypertable { time: None, key: None, chunk_us: HOUR_US }
+        Hypertable {
+            time: None,
+            key: None,
+            chunk_us: HOUR_US,
+        }
     }
 }
 
@@ -184,13 +215,16 @@ impl Hypertable {
             match name.as_str() {
                 "tsdb.hypertable" => {
                     let is_one = value.as_bool().ok_or_else(|| {
-                        let message = format!("invalid value for tsdb.hypertable: \"{}\"", value.as_str());
+                        let message =
+                            format!("invalid value for tsdb.hypertable: \"{}\"", value.as_str());
                         SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message)
                     })?;
                     hypertable = Some(is_one);
                 }
                 "tsdb.partition_column" => wanted.time = Some(value.as_str().to_owned()),
-                "tsdb.segmentby" | "tsdb.segment_by" => wanted.key = Some(value.as_str().to_owned()),
+                "tsdb.segmentby" | "tsdb.segment_by" => {
+                    wanted.key = Some(value.as_str().to_owned())
+                }
                 "tsdb.chunk_interval" => wanted.chunk_us = interval_us(value.as_str())?,
                 _ => {
                     let message = format!("unrecognized parameter \"{name}\"");
@@ -209,16 +243,27 @@ impl Hypertable {
     pub(super) fn time_column(&self, columns: &[ColumnEntry]) -> Result<usize> {
         let is_time = |ty: &PgType| matches!(ty, PgType::Timestamp | PgType::Timestamptz);
         let Some(name) = &self.time else {
-            let times: Vec<usize> = (0..columns.len()).filter(|&c| is_time(&columns[c].ty)).collect();
+            let times: Vec<usize> = (0..columns.len())
+                .filter(|&c| is_time(&columns[c].ty))
+                .collect();
             return match times[..] {
                 [one] => Ok(one),
-                _ => Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "partition column could not be determined")
-                    .with_hint("Use tsdb.partition_column to name it.")),
+                _ => Err(SqlError::new(
+                    SqlState::INVALID_PARAMETER_VALUE,
+                    "partition column could not be determined",
+                )
+                .with_hint("Use tsdb.partition_column to name it.")),
             };
         };
-        let position = columns.iter().position(|column| column.name == *name).ok_or_else(|| {
-            SqlError::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" does not exist"))
-        })?;
+        let position = columns
+            .iter()
+            .position(|column| column.name == *name)
+            .ok_or_else(|| {
+                SqlError::new(
+                    SqlState::UNDEFINED_COLUMN,
+                    format!("column \"{name}\" does not exist"),
+                )
+            })?;
         if !is_time(&columns[position].ty) {
             let message = format!("invalid type for dimension \"{name}\"");
             return Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message)
@@ -235,13 +280,18 @@ impl Hypertable {
 pub(super) fn interval_us(text: &str) -> Result<i64> {
     use arrow::array::AsArray;
     use arrow::datatypes::IntervalMonthDayNanoType;
-    let mut builder = crate::types::ColumnBuilder::new(&PgType::Interval, 1, &FormatSettings::default());
+    let mut builder =
+        crate::types::ColumnBuilder::new(&PgType::Interval, 1, &FormatSettings::default());
     builder.append_text(text.as_bytes())?;
     let value = builder.finish();
     let value = value.as_primitive::<IntervalMonthDayNanoType>().value(0);
     if value.months != 0 {
         let message = format!("interval \"{text}\" must not have months");
-        return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message).with_hint("Use days."));
+        return Err(
+            SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message).with_hint("Use days.")
+        );
     }
-    Ok(i64::from(value.days).saturating_mul(DAY_US).saturating_add(value.nanoseconds / 1000))
+    Ok(i64::from(value.days)
+        .saturating_mul(DAY_US)
+        .saturating_add(value.nanoseconds / 1000))
 }

@@ -28,7 +28,13 @@ use crate::types::PgType;
 const ATTEMPTS_MAX: usize = 20;
 
 impl Session {
-    pub(super) async fn insert(&mut self, insert: &ast::Insert, text: &str, params: &[Param], interrupt: &mut Interrupt) -> Result<Outcome> {
+    pub(super) async fn insert(
+        &mut self,
+        insert: &ast::Insert,
+        text: &str,
+        params: &[Param],
+        interrupt: &mut Interrupt,
+    ) -> Result<Outcome> {
         refuse_insert(insert)?;
         for attempt in 1.. {
             let result = self.insert_once(insert, text, params, interrupt).await;
@@ -39,7 +45,13 @@ impl Session {
         Err(SqlError::internal("INSERT ended without a result"))
     }
 
-    async fn insert_once(&mut self, insert: &ast::Insert, text: &str, params: &[Param], interrupt: &mut Interrupt) -> Result<u64> {
+    async fn insert_once(
+        &mut self,
+        insert: &ast::Insert,
+        text: &str,
+        params: &[Param],
+        interrupt: &mut Interrupt,
+    ) -> Result<u64> {
         let mut writes = self.start_write("INSERT")?;
         let planner = self.planner_for(&mut writes, None)?;
         let (entry, insert) = self.target_of_insert(&planner, insert)?;
@@ -54,7 +66,9 @@ impl Session {
                 let count = batch.num_rows();
                 let batch = conform(&entry, batch.columns().to_vec(), count, &settings)?;
                 rows += count as u64;
-                writes.append(entry.def.id, batch).map_err(|e| named(e, &entry))?;
+                writes
+                    .append(entry.def.id, batch)
+                    .map_err(|e| named(e, &entry))?;
             }
             Ok((writes, rows))
         };
@@ -64,9 +78,19 @@ impl Session {
         Ok(rows)
     }
 
-    pub(super) async fn update(&mut self, update: &ast::Update, text: &str, params: &[Param], interrupt: &mut Interrupt) -> Result<Outcome> {
+    pub(super) async fn update(
+        &mut self,
+        update: &ast::Update,
+        text: &str,
+        params: &[Param],
+        interrupt: &mut Interrupt,
+    ) -> Result<Outcome> {
         for attempt in 1.. {
-            let result = self.change_once("UPDATE", text, params, interrupt, |s, p| s.query_of_update(p, update)).await;
+            let result = self
+                .change_once("UPDATE", text, params, interrupt, |s, p| {
+                    s.query_of_update(p, update)
+                })
+                .await;
             if !self.runs_again(&result, attempt) {
                 return result.map(|rows| Outcome::Command(format!("UPDATE {rows}")));
             }
@@ -74,9 +98,19 @@ impl Session {
         Err(SqlError::internal("UPDATE ended without a result"))
     }
 
-    pub(super) async fn delete(&mut self, delete: &ast::Delete, text: &str, params: &[Param], interrupt: &mut Interrupt) -> Result<Outcome> {
+    pub(super) async fn delete(
+        &mut self,
+        delete: &ast::Delete,
+        text: &str,
+        params: &[Param],
+        interrupt: &mut Interrupt,
+    ) -> Result<Outcome> {
         for attempt in 1.. {
-            let result = self.change_once("DELETE", text, params, interrupt, |s, p| s.query_of_delete(p, delete)).await;
+            let result = self
+                .change_once("DELETE", text, params, interrupt, |s, p| {
+                    s.query_of_delete(p, delete)
+                })
+                .await;
             if !self.runs_again(&result, attempt) {
                 return result.map(|rows| Outcome::Command(format!("DELETE {rows}")));
             }
@@ -116,7 +150,9 @@ impl Session {
             }
             // All old rows go before the first new one comes: keys may move from row to row.
             for batch in changed {
-                writes.append(entry.def.id, batch).map_err(|e| named(e, &entry))?;
+                writes
+                    .append(entry.def.id, batch)
+                    .map_err(|e| named(e, &entry))?;
             }
             Ok((writes, rows))
         };
@@ -166,7 +202,9 @@ impl Session {
 
     /// Whether a statement is run again: it commits by itself, and others were faster.
     fn runs_again<T>(&self, result: &Result<T>, attempt: usize) -> bool {
-        let lost = result.as_ref().is_err_and(|e| e.state == SqlState::SERIALIZATION_FAILURE);
+        let lost = result
+            .as_ref()
+            .is_err_and(|e| e.state == SqlState::SERIALIZATION_FAILURE);
         lost && self.is_autocommit() && attempt < ATTEMPTS_MAX
     }
 
@@ -181,7 +219,9 @@ impl Session {
             Statement::Insert(insert) => {
                 refuse_insert(insert)?;
                 let (_, insert) = self.target_of_insert(&planner, insert)?;
-                let work = async move { parameters(&source_of_insert(&planner, insert, "").await?, given) };
+                let work = async move {
+                    parameters(&source_of_insert(&planner, insert, "").await?, given)
+                };
                 self.database.runtime().run(work).await
             }
             Statement::Update(_) | Statement::Delete(_) => {
@@ -191,7 +231,8 @@ impl Session {
                     _ => return Err(SqlError::internal("no write")),
                 };
                 let planner = self.planner_of(planner.view, Some(entry.def.id))?;
-                let work = async move { parameters(&planner.plan_query(query, "").await?.plan, given) };
+                let work =
+                    async move { parameters(&planner.plan_query(query, "").await?.plan, given) };
                 self.database.runtime().run(work).await
             }
             _ => Ok(Vec::new()),
@@ -199,7 +240,11 @@ impl Session {
     }
 
     /// The table of an INSERT, and the INSERT with defaults in the place of what is not given.
-    fn target_of_insert(&self, planner: &Planner, insert: &ast::Insert) -> Result<(Arc<TableEntry>, ast::Insert)> {
+    fn target_of_insert(
+        &self,
+        planner: &Planner,
+        insert: &ast::Insert,
+    ) -> Result<(Arc<TableEntry>, ast::Insert)> {
         let ast::TableObject::TableName(name) = &insert.table else {
             return Err(SqlError::unsupported("INSERT into a function"));
         };
@@ -219,16 +264,27 @@ impl Session {
         if !is_listed {
             given = (0..entry.columns.len()).collect();
         }
-        let missing: Vec<usize> = (0..entry.columns.len()).filter(|c| !given.contains(c)).collect();
+        let missing: Vec<usize> = (0..entry.columns.len())
+            .filter(|c| !given.contains(c))
+            .collect();
         fill_defaults(&entry, &given, &missing, is_listed, &mut insert)?;
         Ok((entry, insert))
     }
 
     fn target(&self, planner: &Planner, name: &TableName) -> Result<Arc<TableEntry>> {
-        Ok(self.database.catalogs().of(&planner.view.state)?.find(name)?.clone())
+        Ok(self
+            .database
+            .catalogs()
+            .of(&planner.view.state)?
+            .find(name)?
+            .clone())
     }
 
-    fn query_of_update(&self, planner: &Planner, update: &ast::Update) -> Result<(Arc<TableEntry>, ast::Query)> {
+    fn query_of_update(
+        &self,
+        planner: &Planner,
+        update: &ast::Update,
+    ) -> Result<(Arc<TableEntry>, ast::Query)> {
         if update.returning.is_some() {
             return Err(SqlError::unsupported("UPDATE … RETURNING"));
         }
@@ -239,22 +295,32 @@ impl Session {
         let mut values: Vec<Option<ast::Expr>> = vec![None; entry.columns.len()];
         for assignment in &update.assignments {
             let ast::AssignmentTarget::ColumnName(name) = &assignment.target else {
-                return Err(SqlError::unsupported("assigning to several columns at once"));
+                return Err(SqlError::unsupported(
+                    "assigning to several columns at once",
+                ));
             };
             let column = entry.require_column(&table_name(name)?.name)?;
             let value = match &assignment.value {
-                ast::Expr::Identifier(word) if word.quote_style.is_none() && word.value == "default" => {
+                ast::Expr::Identifier(word)
+                    if word.quote_style.is_none() && word.value == "default" =>
+                {
                     default_of(&entry, column)?
                 }
                 value => value.clone(),
             };
             if values[column].replace(value).is_some() {
-                let message = format!("multiple assignments to same column \"{}\"", entry.columns[column].name);
+                let message = format!(
+                    "multiple assignments to same column \"{}\"",
+                    entry.columns[column].name
+                );
                 return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
             }
         }
         let column = |name: &str| {
-            ast::Expr::CompoundIdentifier(vec![qualifier.clone(), ast::Ident::with_quote('"', name)])
+            ast::Expr::CompoundIdentifier(vec![
+                qualifier.clone(),
+                ast::Ident::with_quote('"', name),
+            ])
         };
         let mut items = vec![named_item(column(ROW_ID), ROW_ID)];
         for (value, c) in values.into_iter().zip(&entry.columns) {
@@ -265,18 +331,30 @@ impl Session {
         Ok((entry, query))
     }
 
-    fn query_of_delete(&self, planner: &Planner, delete: &ast::Delete) -> Result<(Arc<TableEntry>, ast::Query)> {
+    fn query_of_delete(
+        &self,
+        planner: &Planner,
+        delete: &ast::Delete,
+    ) -> Result<(Arc<TableEntry>, ast::Query)> {
         if delete.returning.is_some() {
             return Err(SqlError::unsupported("DELETE … RETURNING"));
         }
         if delete.using.is_some() {
             return Err(SqlError::unsupported("DELETE … USING"));
         }
-        let (ast::FromTable::WithFromKeyword(tables) | ast::FromTable::WithoutKeyword(tables)) = &delete.from;
-        let [table] = &tables[..] else { return Err(SqlError::unsupported("DELETE from several tables")) };
+        let (ast::FromTable::WithFromKeyword(tables) | ast::FromTable::WithoutKeyword(tables)) =
+            &delete.from;
+        let [table] = &tables[..] else {
+            return Err(SqlError::unsupported("DELETE from several tables"));
+        };
         let (entry, qualifier) = self.changed_table(planner, table)?;
-        let row = ast::Expr::CompoundIdentifier(vec![qualifier, ast::Ident::with_quote('"', ROW_ID)]);
-        let query = query_over(vec![named_item(row, ROW_ID)], table.clone(), delete.selection.clone())?;
+        let row =
+            ast::Expr::CompoundIdentifier(vec![qualifier, ast::Ident::with_quote('"', ROW_ID)]);
+        let query = query_over(
+            vec![named_item(row, ROW_ID)],
+            table.clone(),
+            delete.selection.clone(),
+        )?;
         Ok((entry, query))
     }
 
@@ -291,26 +369,41 @@ impl Session {
         };
         let name = table_name(name)?;
         let entry = self.target(planner, &name)?;
-        let qualifier = alias.as_ref().map_or_else(|| name.name.clone(), |alias| alias.name.value.clone());
+        let qualifier = alias
+            .as_ref()
+            .map_or_else(|| name.name.clone(), |alias| alias.name.value.clone());
         Ok((entry, ast::Ident::with_quote('"', qualifier)))
     }
 }
 
 fn row_numbers(column: &ArrayRef) -> Vec<RowId> {
-    column.as_primitive::<UInt64Type>().values().iter().map(|&row| RowId(row)).collect()
+    column
+        .as_primitive::<UInt64Type>()
+        .values()
+        .iter()
+        .map(|&row| RowId(row))
+        .collect()
 }
 
 /// Duplicate keys name the table and its columns.
 pub(super) fn named(error: slicedb_storage::Error, entry: &TableEntry) -> SqlError {
     match error {
         slicedb_storage::Error::Duplicate { key, .. } => {
-            let columns: Vec<&str> =
-                entry.def.primary_key().iter().map(|&c| entry.columns[c].name.as_str()).collect();
+            let columns: Vec<&str> = entry
+                .def
+                .primary_key()
+                .iter()
+                .map(|&c| entry.columns[c].name.as_str())
+                .collect();
             let message = format!(
                 "duplicate key value violates unique constraint \"{}_pkey\"",
                 entry.name
             );
-            let detail = format!("Key ({})=({}) already exists.", columns.join(", "), key.join(", "));
+            let detail = format!(
+                "Key ({})=({}) already exists.",
+                columns.join(", "),
+                key.join(", ")
+            );
             SqlError::new(SqlState::UNIQUE_VIOLATION, message).with_detail(detail)
         }
         other => other.into(),
@@ -328,11 +421,21 @@ fn refuse_insert(insert: &ast::Insert) -> Result<()> {
 }
 
 /// The plan of an INSERT's rows: all columns of the table, in order and of its types.
-async fn source_of_insert(planner: &Planner, mut insert: ast::Insert, text: &str) -> Result<LogicalPlan> {
+async fn source_of_insert(
+    planner: &Planner,
+    mut insert: ast::Insert,
+    text: &str,
+) -> Result<LogicalPlan> {
     dialect::rewrite_insert(&mut insert)?;
-    match planner.plan_statement(ast::Statement::Insert(insert), text).await? {
+    match planner
+        .plan_statement(ast::Statement::Insert(insert), text)
+        .await?
+    {
         LogicalPlan::Dml(dml) => Ok(Arc::unwrap_or_clone(dml.input)),
-        other => Err(SqlError::internal(format!("INSERT was planned as {}", other.display()))),
+        other => Err(SqlError::internal(format!(
+            "INSERT was planned as {}",
+            other.display()
+        ))),
     }
 }
 
@@ -344,30 +447,58 @@ fn fill_defaults(
     is_listed: bool,
     insert: &mut ast::Insert,
 ) -> Result<()> {
-    let missing: Vec<usize> = missing.iter().copied().filter(|&c| entry.columns[c].default.is_some()).collect();
+    let missing: Vec<usize> = missing
+        .iter()
+        .copied()
+        .filter(|&c| entry.columns[c].default.is_some())
+        .collect();
     if insert.source.is_none() {
         // INSERT … DEFAULT VALUES
-        let row = (0..entry.columns.len()).map(|c| default_of(entry, c)).collect::<Result<Vec<_>>>()?;
-        let items = row.into_iter().enumerate().map(|(i, value)| named_item(value, &entry.columns[i].name));
+        let row = (0..entry.columns.len())
+            .map(|c| default_of(entry, c))
+            .collect::<Result<Vec<_>>>()?;
+        let items = row
+            .into_iter()
+            .enumerate()
+            .map(|(i, value)| named_item(value, &entry.columns[i].name));
         insert.source = Some(Box::new(select(items.collect())?));
         return Ok(());
     }
-    let Some(source) = &mut insert.source else { return Ok(()) };
+    let Some(source) = &mut insert.source else {
+        return Ok(());
+    };
     if let ast::SetExpr::Values(values) = &mut *source.body {
         let width = values.rows.iter().map(|row| row.len()).max().unwrap_or(0);
         if width > given.len() {
-            return Err(SqlError::new(SqlState::SYNTAX_ERROR, "INSERT has more expressions than target columns"));
+            return Err(SqlError::new(
+                SqlState::SYNTAX_ERROR,
+                "INSERT has more expressions than target columns",
+            ));
         }
         if is_listed && width < given.len() {
-            return Err(SqlError::new(SqlState::SYNTAX_ERROR, "INSERT has more target columns than expressions"));
+            return Err(SqlError::new(
+                SqlState::SYNTAX_ERROR,
+                "INSERT has more target columns than expressions",
+            ));
         }
-        let unlisted: Vec<usize> = if is_listed { Vec::new() } else { given[width..].to_vec() };
+        let unlisted: Vec<usize> = if is_listed {
+            Vec::new()
+        } else {
+            given[width..].to_vec()
+        };
         let names = |columns: &[usize]| -> Vec<ast::ObjectName> {
             let name = |&c: &usize| ast::Ident::with_quote('"', &entry.columns[c].name);
-            columns.iter().map(|c| ast::ObjectName::from(vec![name(c)])).collect()
+            columns
+                .iter()
+                .map(|c| ast::ObjectName::from(vec![name(c)]))
+                .collect()
         };
-        let appended: Vec<usize> =
-            unlisted.iter().copied().filter(|&c| entry.columns[c].default.is_some()).chain(missing).collect();
+        let appended: Vec<usize> = unlisted
+            .iter()
+            .copied()
+            .filter(|&c| entry.columns[c].default.is_some())
+            .chain(missing)
+            .collect();
         if !is_listed && (width < entry.columns.len() || !appended.is_empty()) {
             insert.columns = names(&given[..width]);
         }
@@ -387,9 +518,14 @@ fn fill_defaults(
         return Ok(());
     }
     if !missing.is_empty() {
-        let mut items = vec![ast::SelectItem::Wildcard(ast::WildcardAdditionalOptions::default())];
+        let mut items = vec![ast::SelectItem::Wildcard(
+            ast::WildcardAdditionalOptions::default(),
+        )];
         for &column in &missing {
-            items.push(named_item(default_of(entry, column)?, &entry.columns[column].name));
+            items.push(named_item(
+                default_of(entry, column)?,
+                &entry.columns[column].name,
+            ));
             let name = ast::Ident::with_quote('"', &entry.columns[column].name);
             insert.columns.push(ast::ObjectName::from(vec![name]));
         }
@@ -410,7 +546,12 @@ fn fill_defaults(
 }
 
 fn alias(name: &str) -> ast::TableAlias {
-    ast::TableAlias { explicit: true, name: ast::Ident::with_quote('"', name), columns: Vec::new(), at: None }
+    ast::TableAlias {
+        explicit: true,
+        name: ast::Ident::with_quote('"', name),
+        columns: Vec::new(),
+        at: None,
+    }
 }
 
 /// The default of a column as an expression; NULL where it has none.
@@ -438,7 +579,10 @@ pub(super) fn expression(text: &str) -> Result<ast::Expr> {
 }
 
 fn named_item(expr: ast::Expr, name: &str) -> ast::SelectItem {
-    ast::SelectItem::ExprWithAlias { expr, alias: ast::Ident::with_quote('"', name) }
+    ast::SelectItem::ExprWithAlias {
+        expr,
+        alias: ast::Ident::with_quote('"', name),
+    }
 }
 
 /// A table as the source of a query.
@@ -470,10 +614,19 @@ fn query_over(
 pub(super) fn table_name(name: &ast::ObjectName) -> Result<TableName> {
     let parts: Vec<&ast::Ident> = name.0.iter().filter_map(|part| part.as_ident()).collect();
     match parts[..] {
-        [name] => Ok(TableName { schema: None, name: name.value.clone(), position: 0 }),
-        [schema, name] | [_, schema, name] => {
-            Ok(TableName { schema: Some(schema.value.clone()), name: name.value.clone(), position: 0 })
-        }
-        _ => Err(SqlError::new(SqlState::SYNTAX_ERROR, format!("improper qualified name: {name}"))),
+        [name] => Ok(TableName {
+            schema: None,
+            name: name.value.clone(),
+            position: 0,
+        }),
+        [schema, name] | [_, schema, name] => Ok(TableName {
+            schema: Some(schema.value.clone()),
+            name: name.value.clone(),
+            position: 0,
+        }),
+        _ => Err(SqlError::new(
+            SqlState::SYNTAX_ERROR,
+            format!("improper qualified name: {name}"),
+        )),
     }
 }

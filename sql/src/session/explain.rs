@@ -19,9 +19,17 @@ use crate::error::{Result, SqlError};
 use crate::plan::errors::from_datafusion;
 
 impl Session {
-    pub(super) async fn explain(&mut self, explain: &Explain, text: &str, params: Vec<Param>) -> Result<Outcome> {
+    pub(super) async fn explain(
+        &mut self,
+        explain: &Explain,
+        text: &str,
+        params: Vec<Param>,
+    ) -> Result<Outcome> {
         let Statement::Query(query) = &*explain.statement else {
-            return Err(SqlError::unsupported(format!("EXPLAIN {}", explain.statement.name())));
+            return Err(SqlError::unsupported(format!(
+                "EXPLAIN {}",
+                explain.statement.name()
+            )));
         };
         let planner = self.planner(None)?;
         let (query, owned, explain) = ((**query).clone(), text.to_owned(), explain.clone());
@@ -62,7 +70,10 @@ impl Session {
                 let mut lines: Vec<String> = shown.lines().map(str::to_owned).collect();
                 if explain.analyze {
                     lines.push(format!("Planning Time: {:.3} ms", milliseconds(planning)));
-                    lines.push(format!("Execution Time: {:.3} ms ({rows} rows)", milliseconds(execution)));
+                    lines.push(format!(
+                        "Execution Time: {:.3} ms ({rows} rows)",
+                        milliseconds(execution)
+                    ));
                 }
                 Ok(lines)
             })
@@ -70,9 +81,14 @@ impl Session {
         let columns = text_columns(&["QUERY PLAN"]);
         let schema = Arc::new(Schema::new(vec![columns[0].field.clone()]));
         let texts: ArrayRef = Arc::new(StringArray::from(lines));
-        let batch = RecordBatch::try_new(schema, vec![texts]).map_err(|e| SqlError::internal(e.to_string()))?;
+        let batch = RecordBatch::try_new(schema, vec![texts])
+            .map_err(|e| SqlError::internal(e.to_string()))?;
         let stream = RowStream::ready(vec![batch]);
-        Ok(Outcome::Rows(Rows { columns: Arc::new(columns), stream, tag: RowsTag::Explain }))
+        Ok(Outcome::Rows(Rows {
+            columns: Arc::new(columns),
+            stream,
+            tag: RowsTag::Explain,
+        }))
     }
 }
 
@@ -81,14 +97,20 @@ fn milliseconds(duration: std::time::Duration) -> f64 {
 }
 
 fn as_json(plan: &Arc<dyn ExecutionPlan>, analyze: bool) -> Value {
-    let one_line = DisplayableExecutionPlan::new(plan.as_ref()).one_line().to_string();
+    let one_line = DisplayableExecutionPlan::new(plan.as_ref())
+        .one_line()
+        .to_string();
     let mut node = json!({ "Node Type": plan.name(), "Details": one_line.trim() });
     if analyze && let Some(metrics) = plan.metrics() {
         for metric in metrics.aggregate_by_name().iter() {
             node[metric.value().name()] = json!(metric.value().as_usize());
         }
     }
-    let children: Vec<Value> = plan.children().into_iter().map(|child| as_json(child, analyze)).collect();
+    let children: Vec<Value> = plan
+        .children()
+        .into_iter()
+        .map(|child| as_json(child, analyze))
+        .collect();
     if !children.is_empty() {
         node["Plans"] = Value::Array(children);
     }

@@ -11,9 +11,11 @@ mod ddl;
 mod dml;
 mod explain;
 mod outcome;
+mod placeholders;
 mod query;
 mod settings;
 mod show;
+mod sleep;
 mod transaction;
 mod write;
 
@@ -28,8 +30,8 @@ use crate::types::{FormatSettings, PgType};
 pub use copy::CopyIn;
 use outcome::unless;
 pub use outcome::{
-    Canceller, CopyOut, Notice, Outcome, OutputColumn, Param, Prepared, RowStream, Rows, RowsTag, Severity,
-    TransactionStatus,
+    Canceller, CopyOut, Notice, Outcome, OutputColumn, Param, Prepared, RowStream, Rows, RowsTag,
+    Severity, TransactionStatus,
 };
 pub use settings::{Kind, SERVER_VERSION, SETTINGS, Setting, Settings};
 use transaction::Open;
@@ -75,7 +77,11 @@ impl Session {
         for (name, value) in &options.settings {
             settings.set(name, Some(value))?;
         }
-        let info = SessionInfo { user: options.user, database: options.database, pid: options.pid };
+        let info = SessionInfo {
+            user: options.user,
+            database: options.database,
+            pid: options.pid,
+        };
         Ok(Session {
             database,
             info: Arc::new(info),
@@ -95,24 +101,51 @@ impl Session {
     }
 
     /// Plans a statement. Types of parameters that are `None` are inferred.
-    pub async fn prepare(&mut self, parsed: Parsed, types: Vec<Option<PgType>>) -> Result<Arc<Prepared>> {
+    pub async fn prepare(
+        &mut self,
+        parsed: Parsed,
+        types: Vec<Option<PgType>>,
+    ) -> Result<Arc<Prepared>> {
         self.refuse_if_failed(&parsed.statement)?;
         let mut interrupt = self.canceller.interrupt(self.settings.statement_timeout());
-        let (params, columns) = unless(&mut interrupt, self.describe(&parsed.statement, types)).await?;
-        Ok(Arc::new(Prepared { params, columns: columns.map(Arc::new), parsed }))
+        let (params, columns) = unless(
+            &mut interrupt,
+            Box::pin(self.describe(&parsed.statement, types)),
+        )
+        .await?;
+        Ok(Arc::new(Prepared {
+            params,
+            columns: columns.map(Arc::new),
+            parsed,
+        }))
     }
 
     /// Plans and runs a statement without parameters.
     pub async fn run(&mut self, parsed: Parsed) -> Result<Outcome> {
-        let prepared = Prepared { params: Vec::new(), columns: None, parsed };
+        let prepared = Prepared {
+            params: Vec::new(),
+            columns: None,
+            parsed,
+        };
         self.execute(&Arc::new(prepared), Vec::new()).await
     }
 
     /// Runs a planned statement.
-    pub async fn execute(&mut self, prepared: &Arc<Prepared>, params: Vec<Param>) -> Result<Outcome> {
+    pub async fn execute(
+        &mut self,
+        prepared: &Arc<Prepared>,
+        params: Vec<Param>,
+    ) -> Result<Outcome> {
         self.refuse_if_failed(&prepared.parsed.statement)?;
         let timeout = self.settings.statement_timeout();
-        self.dispatch(&prepared.parsed.statement, &prepared.parsed.text, params, timeout).await
+        // On the heap, because it is large and an idle connection shall not pay for it.
+        Box::pin(self.dispatch(
+            &prepared.parsed.statement,
+            &prepared.parsed.text,
+            params,
+            timeout,
+        ))
+        .await
     }
 
     async fn dispatch(
@@ -124,6 +157,20 @@ impl Session {
     ) -> Result<Outcome> {
         let mut interrupt = self.canceller.interrupt(timeout);
         match statement {
+            Statement::Update(_) | Statement::Delete(_) | Statement::Truncate(_) => {
+                self.note_write(statement, text, &params);
+            }
+            Statement::Insert(_)
+            | Statement::Copy(_)
+            | Statement::CreateTable(_)
+            | Statement::DropTable(_) => {
+                // Never run again: with another write before or behind it, nothing is.
+                self.note_write(statement, text, &params);
+                self.note_write(statement, text, &params);
+            }
+            _ => {}
+        }
+        match statement {
             Statement::Query(query) => self.query(query, text, params, interrupt).await,
             Statement::Insert(insert) => self.insert(insert, text, &params, &mut interrupt).await,
             Statement::Update(update) => self.update(update, text, &params, &mut interrupt).await,
@@ -131,7 +178,9 @@ impl Session {
             Statement::Truncate(truncate) => self.truncate(truncate).await,
             Statement::CreateTable(create) => self.create_table(create).await,
             Statement::DropTable(drop) => self.drop_table(drop).await,
-            Statement::Explain(explain) => unless(&mut interrupt, self.explain(explain, text, params)).await,
+            Statement::Explain(explain) => {
+                unless(&mut interrupt, self.explain(explain, text, params)).await
+            }
             Statement::Copy(copy) => self.copy(copy, text, interrupt).await,
             Statement::Admin(call) => self.admin(call).await,
             Statement::Begin(modes) => self.begin(modes).map(|()| Outcome::Command("BEGIN".into())),
@@ -164,10 +213,14 @@ impl Session {
             Statement::Prepare(prepare) => {
                 if self.prepared.contains_key(&prepare.name) {
                     let message = format!("prepared statement \"{}\" already exists", prepare.name);
-                    return Err(SqlError::new(SqlState::DUPLICATE_PREPARED_STATEMENT, message));
+                    return Err(SqlError::new(
+                        SqlState::DUPLICATE_PREPARED_STATEMENT,
+                        message,
+                    ));
                 }
                 if self.prepared.len() >= PREPARED_MAX {
-                    let message = format!("a session can keep at most {PREPARED_MAX} prepared statements");
+                    let message =
+                        format!("a session can keep at most {PREPARED_MAX} prepared statements");
                     return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
                 }
                 let types = prepare.types.iter().cloned().map(Some).collect();
@@ -178,14 +231,29 @@ impl Session {
                     text: prepare.text.clone(),
                     offset: 0,
                 };
-                let prepared = Prepared { params, columns: columns.map(Arc::new), parsed };
-                self.prepared.insert(prepare.name.clone(), Arc::new(prepared));
+                let prepared = Prepared {
+                    params,
+                    columns: columns.map(Arc::new),
+                    parsed,
+                };
+                self.prepared
+                    .insert(prepare.name.clone(), Arc::new(prepared));
                 Ok(Outcome::Command("PREPARE".into()))
             }
             Statement::Execute(execute) => {
                 let prepared = self.named(&execute.name)?;
-                let params = unless(&mut interrupt, self.arguments(&prepared, &execute.arguments)).await?;
-                Box::pin(self.dispatch(&prepared.parsed.statement, &prepared.parsed.text, params, timeout)).await
+                let params = unless(
+                    &mut interrupt,
+                    self.arguments(&prepared, &execute.arguments),
+                )
+                .await?;
+                Box::pin(self.dispatch(
+                    &prepared.parsed.statement,
+                    &prepared.parsed.text,
+                    params,
+                    timeout,
+                ))
+                .await
             }
             Statement::Deallocate(Some(name)) => {
                 self.named(name)?;
@@ -196,10 +264,11 @@ impl Session {
                 self.prepared.clear();
                 Ok(Outcome::Command("DEALLOCATE ALL".into()))
             }
-            Statement::Declare(_) | Statement::Fetch(_) | Statement::Move(_) | Statement::Close(_) => {
-                Err(SqlError::unsupported(statement.name())
-                    .with_hint("Use a portal with a row limit (the driver's fetch size)."))
-            }
+            Statement::Declare(_)
+            | Statement::Fetch(_)
+            | Statement::Move(_)
+            | Statement::Close(_) => Err(SqlError::unsupported(statement.name())
+                .with_hint("Use a portal with a row limit (the driver's fetch size).")),
             Statement::Unlisten => Ok(Outcome::Command("UNLISTEN".into())),
         }
     }
@@ -218,18 +287,25 @@ impl Session {
             Statement::Commit { .. } | Statement::Rollback { .. } | Statement::RollbackTo(_)
         );
         if self.status() == TransactionStatus::Failed && !ends {
-            let message = "current transaction is aborted, commands ignored until end of transaction block";
+            let message =
+                "current transaction is aborted, commands ignored until end of transaction block";
             return Err(SqlError::new(SqlState::IN_FAILED_SQL_TRANSACTION, message));
         }
         Ok(())
     }
 
     pub(super) fn warn(&mut self, state: SqlState, message: &str) {
-        self.notices.push(Notice { severity: Severity::Warning, message: SqlError::new(state, message) });
+        self.notices.push(Notice {
+            severity: Severity::Warning,
+            message: SqlError::new(state, message),
+        });
     }
 
     pub(super) fn notify(&mut self, message: SqlError) {
-        self.notices.push(Notice { severity: Severity::Notice, message });
+        self.notices.push(Notice {
+            severity: Severity::Notice,
+            message,
+        });
     }
 
     /// Messages that came up since this was asked last.
@@ -250,7 +326,9 @@ impl Session {
     /// Settings that a new client is told of.
     pub fn startup_parameters(&self) -> Vec<(String, String)> {
         let reported = SETTINGS.iter().filter(|setting| setting.reported);
-        reported.map(|s| (s.name.to_owned(), self.settings.value(s).to_owned())).collect()
+        reported
+            .map(|s| (s.name.to_owned(), self.settings.value(s).to_owned()))
+            .collect()
     }
 
     /// How values are read and printed now.

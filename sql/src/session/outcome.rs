@@ -87,11 +87,20 @@ impl OutputColumn {
     /// A column of no table.
     pub fn new(field: FieldRef) -> Self {
         let ty = PgType::of_field(&field);
-        OutputColumn { field, ty, table_oid: 0, column_number: 0 }
+        OutputColumn {
+            field,
+            ty,
+            table_oid: 0,
+            column_number: 0,
+        }
     }
 }
 
 /// The answer to a statement.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and it is taken apart at once"
+)]
 pub enum Outcome {
     /// It is done; the tag says what was done.
     Command(String),
@@ -189,14 +198,20 @@ impl Canceller {
 }
 
 fn user_request() -> SqlError {
-    SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
+    SqlError::new(
+        SqlState::QUERY_CANCELED,
+        "canceling statement due to user request",
+    )
 }
 
 /// Ready when a statement has to end, with the reason.
 pub(super) type Interrupt = Pin<Box<dyn Future<Output = SqlError> + Send>>;
 
 /// Waits for `work` unless it is interrupted before.
-pub(super) async fn unless<T>(interrupt: &mut Interrupt, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn unless<T>(
+    interrupt: &mut Interrupt,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
     tokio::select! {
         biased;
         error = interrupt => Err(error),
@@ -217,12 +232,18 @@ enum Source {
 
 impl RowStream {
     pub(super) fn of_query(rows: RowReceiver, interrupt: Interrupt) -> Self {
-        RowStream { rows: Source::Query(rows), interrupt: Some(interrupt) }
+        RowStream {
+            rows: Source::Query(rows),
+            interrupt: Some(interrupt),
+        }
     }
 
     /// Rows that are there already.
     pub(super) fn ready(batches: Vec<RecordBatch>) -> Self {
-        RowStream { rows: Source::Ready(batches.into_iter()), interrupt: None }
+        RowStream {
+            rows: Source::Ready(batches.into_iter()),
+            interrupt: None,
+        }
     }
 }
 

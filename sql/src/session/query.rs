@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, FieldRef, TimeUnit};
 use datafusion::catalog::MemoryCatalogProviderList;
 use datafusion::common::{ParamValues, Result as PlanResult, ScalarValue};
-use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::execution::{
+    FunctionRegistry, SendableRecordBatchStream, SessionState, SessionStateBuilder,
+};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionContext;
@@ -19,11 +21,11 @@ use slicedb_storage::{TableId, View};
 
 use super::outcome::{Interrupt, unless};
 use super::{Outcome, OutputColumn, Param, RowStream, Rows, RowsTag, Session};
+use super::{clock, placeholders, sleep};
 use crate::catalog::{CatalogView, schemas, system};
 use crate::database::DATABASE;
 use crate::dialect::{self, CopyDirection, CopySource, OutputNames, PgTypePlanner, Statement};
 use crate::error::{Result, SqlError, SqlState};
-use super::clock;
 use crate::plan::TextLiterals;
 use crate::plan::errors::from_datafusion;
 use crate::types::PgType;
@@ -74,11 +76,16 @@ impl Session {
         let mut state = SessionStateBuilder::new_from_existing(template.clone())
             .with_config(config)
             .with_runtime_env(database.environment())
+            .with_execution_props(execution_props(database.engine().now()))
             .with_catalog_list(Arc::new(list))
             .with_type_planner(Arc::new(ZonedTypes(time_zone.clone())))
             .with_analyzer_rule(Arc::new(TextLiterals(self.format_settings())))
             .build();
-        for function in functions.into_iter().chain(clock::functions(database.engine().now(), &time_zone)) {
+        for function in functions
+            .into_iter()
+            .chain(clock::functions(database.engine().now(), &time_zone))
+            .chain([sleep::function()])
+        {
             state.register_udf(function).map_err(internal)?;
         }
         Ok(Planner { state, view })
@@ -91,7 +98,9 @@ impl Session {
         params: Vec<Param>,
         mut interrupt: Interrupt,
     ) -> Result<Outcome> {
-        let rows = self.rows_of(query, text, params, RowsTag::Select, &mut interrupt).await?;
+        let rows = self
+            .rows_of(query, text, params, RowsTag::Select, &mut interrupt)
+            .await?;
         Ok(Outcome::Rows(rows(interrupt)))
     }
 
@@ -127,8 +136,15 @@ impl Session {
     pub(super) async fn describe(
         &mut self,
         statement: &Statement,
-        given: Vec<Option<PgType>>,
+        mut given: Vec<Option<PgType>>,
     ) -> Result<(Vec<PgType>, Option<Vec<OutputColumn>>)> {
+        match statement {
+            Statement::Query(query) => placeholders::fill(&**query, &mut given),
+            Statement::Insert(insert) => placeholders::fill(&**insert, &mut given),
+            Statement::Update(update) => placeholders::fill(&**update, &mut given),
+            Statement::Delete(delete) => placeholders::fill(&**delete, &mut given),
+            _ => {}
+        }
         match statement {
             Statement::Query(query) => {
                 let planner = self.planner(None)?;
@@ -136,10 +152,20 @@ impl Session {
                 let work = async move {
                     let planned = planner.plan_query(query, "").await?;
                     let params = parameters(&planned.plan, given)?;
-                    let nulls = params.iter().map(|ty| ScalarValue::try_new_null(&ty.arrow()));
+                    let nulls = params
+                        .iter()
+                        .map(|ty| ScalarValue::try_new_null(&ty.arrow()));
                     let nulls = nulls.collect::<PlanResult<Vec<_>>>().map_err(plain)?;
-                    let typed = planned.plan.with_param_values(values(nulls)).map_err(plain)?;
-                    let schema = planner.state.optimize(&typed).map_err(plain)?.schema().clone();
+                    let typed = planned
+                        .plan
+                        .with_param_values(values(nulls))
+                        .map_err(plain)?;
+                    let schema = planner
+                        .state
+                        .optimize(&typed)
+                        .map_err(plain)?
+                        .schema()
+                        .clone();
                     let fields = schema.fields().iter().cloned();
                     Ok((params, Some(output_columns(fields, planned.names))))
                 };
@@ -156,7 +182,10 @@ impl Session {
             }
             Statement::Execute(execute) => {
                 let prepared = self.named(&execute.name)?;
-                Ok((Vec::new(), prepared.columns.as_ref().map(|columns| columns.to_vec())))
+                Ok((
+                    Vec::new(),
+                    prepared.columns.as_ref().map(|columns| columns.to_vec()),
+                ))
             }
             Statement::Admin(call) => Ok((Vec::new(), Some(super::admin::columns(call)))),
             Statement::Copy(copy) if copy.direction == CopyDirection::Out => {
@@ -180,9 +209,15 @@ impl Session {
         arguments: &[ast::Expr],
     ) -> Result<Vec<Param>> {
         if arguments.len() != prepared.params.len() {
-            let message = format!("wrong number of parameters for prepared statement: {}", arguments.len());
-            let detail =
-                format!("Expected {} parameters but got {}.", prepared.params.len(), arguments.len());
+            let message = format!(
+                "wrong number of parameters for prepared statement: {}",
+                arguments.len()
+            );
+            let detail = format!(
+                "Expected {} parameters but got {}.",
+                prepared.params.len(),
+                arguments.len()
+            );
             return Err(SqlError::new(SqlState::SYNTAX_ERROR, message).with_detail(detail));
         }
         let mut values = Vec::with_capacity(arguments.len());
@@ -203,8 +238,11 @@ impl Session {
                 let planned = planner.plan_query(query, "").await?;
                 let (_, mut stream) = planner.start(&planned.plan, "").await?;
                 let batch = stream.next().await.transpose().map_err(plain)?;
-                let value = batch.filter(|b| b.num_rows() == 1).map(|b| b.column(0).clone());
-                let value = value.ok_or_else(|| SqlError::internal("an expression had no value"))?;
+                let value = batch
+                    .filter(|b| b.num_rows() == 1)
+                    .map(|b| b.column(0).clone());
+                let value =
+                    value.ok_or_else(|| SqlError::internal("an expression had no value"))?;
                 super::write::convert(&value, &wanted, &settings)
             })
             .await
@@ -221,14 +259,28 @@ impl Planner {
     }
 
     /// Plans a statement that has been rewritten.
-    pub(super) async fn plan_statement(&self, statement: ast::Statement, text: &str) -> Result<LogicalPlan> {
+    pub(super) async fn plan_statement(
+        &self,
+        statement: ast::Statement,
+        text: &str,
+    ) -> Result<LogicalPlan> {
         let statement = PlanStatement::Statement(Box::new(statement));
-        self.state.statement_to_plan(statement).await.map_err(|e| from_datafusion(e, text))
+        self.state
+            .statement_to_plan(statement)
+            .await
+            .map_err(|e| from_datafusion(e, text))
     }
 
     /// The physical plan.
-    pub(super) async fn physical(&self, plan: &LogicalPlan, text: &str) -> Result<Arc<dyn ExecutionPlan>> {
-        self.state.create_physical_plan(plan).await.map_err(|e| from_datafusion(e, text))
+    pub(super) async fn physical(
+        &self,
+        plan: &LogicalPlan,
+        text: &str,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.state
+            .create_physical_plan(plan)
+            .await
+            .map_err(|e| from_datafusion(e, text))
     }
 
     /// Starts a plan: the fields of its rows, and the rows.
@@ -242,22 +294,28 @@ impl Planner {
         let stream = execute_stream(physical, context).map_err(|e| from_datafusion(e, text))?;
         // The logical fields know their PostgreSQL types; physical plans lose some of that.
         let schema = stream.schema();
-        let fields = plan.schema().fields().iter().zip(schema.fields()).map(|(logical, physical)| {
-            Arc::new(physical.as_ref().clone().with_metadata(logical.metadata().clone()))
-        });
+        let fields =
+            plan.schema()
+                .fields()
+                .iter()
+                .zip(schema.fields())
+                .map(|(logical, physical)| {
+                    Arc::new(
+                        physical
+                            .as_ref()
+                            .clone()
+                            .with_metadata(logical.metadata().clone()),
+                    )
+                });
         let fields = fields.collect();
         Ok((fields, stream))
     }
+}
 
-    /// All rows of a plan.
-    pub(super) async fn collect(&self, plan: &LogicalPlan, text: &str) -> Result<Vec<RecordBatch>> {
-        let (_, mut stream) = self.start(plan, text).await?;
-        let mut batches = Vec::new();
-        while let Some(batch) = stream.next().await {
-            batches.push(batch.map_err(|e| from_datafusion(e, text))?);
-        }
-        Ok(batches)
-    }
+/// `current_date` and its like ask for the moment at which the statement began.
+fn execution_props(now_us: i64) -> ExecutionProps {
+    let now = chrono::DateTime::from_timestamp_micros(now_us).unwrap_or_default();
+    ExecutionProps::new().with_query_execution_start_time(now)
 }
 
 /// Types of casts: timestamptz in the session's zone.
@@ -278,7 +336,10 @@ impl TypePlanner for ZonedTypes {
 }
 
 /// Columns of a result, under the names that PostgreSQL gives them.
-pub(super) fn output_columns(fields: impl Iterator<Item = FieldRef>, names: OutputNames) -> Vec<OutputColumn> {
+pub(super) fn output_columns(
+    fields: impl Iterator<Item = FieldRef>,
+    names: OutputNames,
+) -> Vec<OutputColumn> {
     let columns = fields.enumerate().map(|(i, field)| {
         let name = match &names {
             Some(names) => names.get(i).cloned(),
@@ -293,11 +354,17 @@ pub(super) fn output_columns(fields: impl Iterator<Item = FieldRef>, names: Outp
 /// Types of a plan's parameters: as given, or as the plan needs them.
 pub(super) fn parameters(plan: &LogicalPlan, given: Vec<Option<PgType>>) -> Result<Vec<PgType>> {
     let found: HashMap<String, Option<FieldRef>> = plan.get_parameter_fields().map_err(plain)?;
-    let numbers = found.keys().filter_map(|name| name.strip_prefix('$')?.parse::<usize>().ok());
+    let numbers = found
+        .keys()
+        .filter_map(|name| name.strip_prefix('$')?.parse::<usize>().ok());
     let count = numbers.max().unwrap_or(0).max(given.len());
     let mut types = Vec::with_capacity(count);
     for number in 1..=count {
-        let inferred = found.get(&format!("${number}")).cloned().flatten().map(|f| PgType::of_field(&f));
+        let inferred = found
+            .get(&format!("${number}"))
+            .cloned()
+            .flatten()
+            .map(|f| PgType::of_field(&f));
         types.push(match given.get(number - 1).cloned().flatten() {
             Some(PgType::Unknown) | None => match inferred {
                 Some(PgType::Unknown) | None => PgType::Text,
@@ -311,19 +378,31 @@ pub(super) fn parameters(plan: &LogicalPlan, given: Vec<Option<PgType>>) -> Resu
 
 /// A plan with its parameters' values in their places.
 pub(super) fn bind(plan: LogicalPlan, params: &[Param], text: &str) -> Result<LogicalPlan> {
-    let missing = plan.get_parameter_names().map_err(|e| from_datafusion(e, text))?;
+    let missing = plan
+        .get_parameter_names()
+        .map_err(|e| from_datafusion(e, text))?;
     if missing.is_empty() {
         return Ok(plan);
     }
-    let scalars = params.iter().map(|p| ScalarValue::try_from_array(p, 0)).collect::<PlanResult<Vec<_>>>();
+    let scalars = params
+        .iter()
+        .map(|p| ScalarValue::try_from_array(p, 0))
+        .collect::<PlanResult<Vec<_>>>();
     let scalars = scalars.map_err(|e| from_datafusion(e, text))?;
     for name in &missing {
-        let number = name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok()).unwrap_or(0);
+        let number = name
+            .strip_prefix('$')
+            .and_then(|n| n.parse::<usize>().ok())
+            .unwrap_or(0);
         if number == 0 || number > scalars.len() {
-            return Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {name}")));
+            return Err(SqlError::new(
+                SqlState::UNDEFINED_PARAMETER,
+                format!("there is no parameter {name}"),
+            ));
         }
     }
-    plan.with_param_values(values(scalars)).map_err(|e| from_datafusion(e, text))
+    plan.with_param_values(values(scalars))
+        .map_err(|e| from_datafusion(e, text))
 }
 
 fn values(scalars: Vec<ScalarValue>) -> ParamValues {
@@ -345,4 +424,3 @@ pub(super) fn select(items: Vec<ast::SelectItem>) -> Result<ast::Query> {
     }
     Ok(*query)
 }
-

@@ -53,9 +53,11 @@ macro_rules! settings {
 }
 
 /// The PostgreSQL version whose behaviour clients may expect.
-pub const SERVER_VERSION: &str = "16.6";
+pub const SERVER_VERSION: &str = "16.9";
 const LEVELS: &[&str] = &["read committed", "repeatable read"];
-const MESSAGES: &[&str] = &["debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error"];
+const MESSAGES: &[&str] = &[
+    "debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error",
+];
 
 settings! {
     "application_name", "", Kind::Text, true, "Name of the client, for logs.";
@@ -77,7 +79,7 @@ settings! {
     "search_path", "\"$user\", public", Kind::Text, true, "Accepted; names without a schema are looked for in public and pg_catalog.";
     "server_encoding", "UTF8", Kind::Fixed, true, "The encoding of all text.";
     "server_version", SERVER_VERSION, Kind::Fixed, true, "The PostgreSQL version whose behaviour clients may expect.";
-    "server_version_num", "160006", Kind::Fixed, false, "The same as a number.";
+    "server_version_num", "160009", Kind::Fixed, false, "The same as a number.";
     "session_authorization", "slicedb", Kind::Fixed, true, "The role that logged in.";
     "standard_conforming_strings", "on", Kind::Fixed, true, "Backslashes in plain strings are characters.";
     "statement_timeout", "0", Kind::Milliseconds, false, "A statement ends after this long; 0 is never.";
@@ -98,7 +100,9 @@ pub struct Settings {
 impl Settings {
     /// The setting of this name, whatever its case.
     pub fn find(name: &str) -> Option<&'static Setting> {
-        SETTINGS.iter().find(|setting| setting.name.eq_ignore_ascii_case(name))
+        SETTINGS
+            .iter()
+            .find(|setting| setting.name.eq_ignore_ascii_case(name))
     }
 
     /// A value.
@@ -108,13 +112,19 @@ impl Settings {
     pub fn get(&self, name: &str) -> Result<String> {
         match Self::find(name) {
             Some(setting) => Ok(self.value(setting).to_owned()),
-            None => self.custom.get(&name.to_ascii_lowercase()).cloned().ok_or_else(|| unknown(name)),
+            None => self
+                .custom
+                .get(&name.to_ascii_lowercase())
+                .cloned()
+                .ok_or_else(|| unknown(name)),
         }
     }
 
     /// The value of a known setting.
     pub fn value(&self, setting: &'static Setting) -> &str {
-        self.values.get(setting.name).map_or(setting.default, String::as_str)
+        self.values
+            .get(setting.name)
+            .map_or(setting.default, String::as_str)
     }
 
     /// Sets a value, or the default with `None`.
@@ -128,7 +138,9 @@ impl Settings {
                 return Err(unknown(name));
             }
             match value {
-                Some(value) => self.custom.insert(name.to_ascii_lowercase(), value.to_owned()),
+                Some(value) => self
+                    .custom
+                    .insert(name.to_ascii_lowercase(), value.to_owned()),
                 None => self.custom.remove(&name.to_ascii_lowercase()),
             };
             return Ok(());
@@ -147,7 +159,10 @@ impl Settings {
 
     fn checked(&self, setting: &'static Setting, value: &str) -> Result<String> {
         let invalid = || {
-            let message = format!("invalid value for parameter \"{}\": \"{value}\"", setting.name);
+            let message = format!(
+                "invalid value for parameter \"{}\": \"{value}\"",
+                setting.name
+            );
             SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message)
         };
         Ok(match setting.kind {
@@ -156,7 +171,8 @@ impl Settings {
                 "on" | "true" | "yes" | "1" | "t" | "y" => "on".to_owned(),
                 "off" | "false" | "no" | "0" | "f" | "n" => "off".to_owned(),
                 _ => {
-                    let message = format!("parameter \"{}\" requires a Boolean value", setting.name);
+                    let message =
+                        format!("parameter \"{}\" requires a Boolean value", setting.name);
                     return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
                 }
             },
@@ -175,11 +191,17 @@ impl Settings {
             Kind::OneOf(values) => {
                 let value = value.to_ascii_lowercase();
                 let known = values.iter().find(|v| **v == value);
-                known.ok_or_else(|| invalid().with_hint(format!("Available values: {}.", values.join(", "))))?;
+                known.ok_or_else(|| {
+                    invalid().with_hint(format!("Available values: {}.", values.join(", ")))
+                })?;
                 value
             }
             Kind::Zone => Zone::parse(value).ok_or_else(invalid)?.to_string(),
-            Kind::DateStyle => self.date_style().changed_by(value).ok_or_else(invalid)?.to_string(),
+            Kind::DateStyle => self
+                .date_style()
+                .changed_by(value)
+                .ok_or_else(invalid)?
+                .to_string(),
             Kind::Encoding => match value.to_ascii_uppercase().replace(['-', '_'], "").as_str() {
                 "UTF8" | "UNICODE" => "UTF8".to_owned(),
                 _ => return Err(invalid().with_hint("The server speaks UTF8 only.")),
@@ -193,13 +215,20 @@ impl Settings {
 
     /// `statement_timeout`; `None` is never.
     pub fn statement_timeout(&self) -> Option<Duration> {
-        let ms = self.get("statement_timeout").ok().and_then(|v| v.parse().ok()).unwrap_or(0);
+        let ms = self
+            .get("statement_timeout")
+            .ok()
+            .and_then(|v| v.parse().ok())
+            .unwrap_or(0);
         (ms > 0).then(|| Duration::from_millis(ms))
     }
 
     /// The session's zone.
     pub fn time_zone(&self) -> Zone {
-        self.get("TimeZone").ok().and_then(|value| Zone::parse(&value)).unwrap_or(Zone::UTC)
+        self.get("TimeZone")
+            .ok()
+            .and_then(|value| Zone::parse(&value))
+            .unwrap_or(Zone::UTC)
     }
 
     fn date_style(&self) -> DateStyle {
@@ -219,8 +248,16 @@ impl Settings {
                 "iso_8601" => IntervalStyle::Iso8601,
                 _ => IntervalStyle::Postgres,
             },
-            extra_float_digits: self.get("extra_float_digits").ok().and_then(|v| v.parse().ok()).unwrap_or(1),
-            bytea_output: if is("bytea_output", "escape") { ByteaOutput::Escape } else { ByteaOutput::Hex },
+            extra_float_digits: self
+                .get("extra_float_digits")
+                .ok()
+                .and_then(|v| v.parse().ok())
+                .unwrap_or(1),
+            bytea_output: if is("bytea_output", "escape") {
+                ByteaOutput::Escape
+            } else {
+                ByteaOutput::Hex
+            },
             now_us: Some(now_us),
         }
     }
@@ -229,14 +266,18 @@ impl Settings {
     pub fn reported_changes(&self, before: &Settings) -> Vec<(String, String)> {
         let reported = SETTINGS.iter().filter(|setting| setting.reported);
         let changed = reported.filter(|setting| self.value(setting) != before.value(setting));
-        changed.map(|setting| (setting.name.to_owned(), self.value(setting).to_owned())).collect()
+        changed
+            .map(|setting| (setting.name.to_owned(), self.value(setting).to_owned()))
+            .collect()
     }
 }
 
 /// `250`, `250ms`, `2s`, `1min`, `1h`, `1d`.
 fn milliseconds(value: &str) -> Option<i64> {
     let value = value.trim();
-    let digits = value.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(value.len());
+    let digits = value
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(value.len());
     let (number, unit) = value.split_at(digits);
     let factor = match unit.trim() {
         "" | "ms" => 1.0,
@@ -248,7 +289,9 @@ fn milliseconds(value: &str) -> Option<i64> {
         _ => return None,
     };
     let ms = number.parse::<f64>().ok()? * factor;
-    (0.0..=f64::from(i32::MAX)).contains(&ms).then(|| ms.round() as i64)
+    (0.0..=f64::from(i32::MAX))
+        .contains(&ms)
+        .then(|| ms.round() as i64)
 }
 
 fn unknown(name: &str) -> SqlError {

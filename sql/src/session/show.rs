@@ -25,7 +25,9 @@ impl Session {
         }
         if local {
             match (&mut self.open, before) {
-                (Some(open), Some(before)) if open.explicit => open.local.push((name.to_owned(), before)),
+                (Some(open), Some(before)) if open.explicit => {
+                    open.local.push((name.to_owned(), before))
+                }
                 (Some(open), None) if open.explicit => {}
                 (_, before) => {
                     self.settings.set(name, before.as_deref())?;
@@ -39,11 +41,13 @@ impl Session {
 
     pub(super) fn set_characteristics(&mut self, modes: &TransactionModes) -> Result<Outcome> {
         if let Some(level) = modes.isolation {
-            self.settings.set("default_transaction_isolation", Some(level.as_str()))?;
+            self.settings
+                .set("default_transaction_isolation", Some(level.as_str()))?;
         }
         if let Some(read_only) = modes.read_only {
             let value = if read_only { "on" } else { "off" };
-            self.settings.set("default_transaction_read_only", Some(value))?;
+            self.settings
+                .set("default_transaction_read_only", Some(value))?;
         }
         Ok(Outcome::Command("SET".into()))
     }
@@ -80,8 +84,14 @@ impl Session {
 
     pub(super) fn show(&self, name: &str) -> Result<Outcome> {
         if name.eq_ignore_ascii_case("all") {
-            let rows = SETTINGS.iter().map(|s| [s.name, self.settings.value(s), s.about].map(str::to_owned));
-            return Ok(text_rows(&["name", "setting", "description"], rows.collect(), RowsTag::Show));
+            let rows = SETTINGS
+                .iter()
+                .map(|s| [s.name, self.settings.value(s), s.about].map(str::to_owned));
+            return Ok(text_rows(
+                &["name", "setting", "description"],
+                rows.collect(),
+                RowsTag::Show,
+            ));
         }
         let value = match self.transaction_setting(name) {
             Some(value) => value,
@@ -112,27 +122,34 @@ impl Session {
 /// Columns of type text.
 pub(super) fn text_columns(names: &[&str]) -> Vec<OutputColumn> {
     let field = |name: &&str| Arc::new(Field::new(*name, DataType::Utf8, true));
-    names.iter().map(|name| OutputColumn::new(field(name))).collect()
+    names
+        .iter()
+        .map(|name| OutputColumn::new(field(name)))
+        .collect()
 }
 
 /// A result of texts.
-pub(super) fn text_rows<const N: usize>(names: &[&str], rows: Vec<[String; N]>, tag: RowsTag) -> Outcome {
+pub(super) fn text_rows<const N: usize>(
+    names: &[&str],
+    rows: Vec<[String; N]>,
+    tag: RowsTag,
+) -> Outcome {
     let columns = text_columns(names);
-    let schema = Arc::new(Schema::new(columns.iter().map(|c| c.field.clone()).collect::<Vec<_>>()));
+    let schema = Arc::new(Schema::new(
+        columns.iter().map(|c| c.field.clone()).collect::<Vec<_>>(),
+    ));
     let arrays = (0..N).map(|c| {
         let values: StringArray = rows.iter().map(|row| Some(row[c].as_str())).collect();
         Arc::new(values) as ArrayRef
     });
     // The arrays are made for the schema, one of text for each column.
     let batch = RecordBatch::try_new(schema.clone(), arrays.collect());
-    let stream = RowStream::ready(vec![batch.unwrap_or_else(|_| RecordBatch::new_empty(schema))]);
-    Outcome::Rows(Rows { columns: Arc::new(columns), stream, tag })
-}
-
-/// What the catalog of settings must know of values outside it.
-pub(super) fn no_parameters(params: &[super::Param]) -> Result<()> {
-    if params.is_empty() {
-        return Ok(());
-    }
-    Err(SqlError::new(SqlState::PROTOCOL_VIOLATION, "this statement takes no parameters"))
+    let stream = RowStream::ready(vec![
+        batch.unwrap_or_else(|_| RecordBatch::new_empty(schema)),
+    ]);
+    Outcome::Rows(Rows {
+        columns: Arc::new(columns),
+        stream,
+        tag,
+    })
 }

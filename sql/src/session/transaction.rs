@@ -10,9 +10,19 @@ use std::sync::Arc;
 use slicedb_storage::{Savepoint, Sequence, State, Transaction, View};
 
 use super::settings::Settings;
-use super::{Session, TransactionStatus};
-use crate::dialect::{IsolationLevel, TransactionModes};
+use super::{Param, Session, TransactionStatus};
+use crate::dialect::{IsolationLevel, Statement, TransactionModes};
 use crate::error::{Result, SqlError, SqlState};
+
+/// What an implicit transaction has written.
+pub(super) enum OnlyWrite {
+    /// Nothing.
+    None,
+    /// One statement: with its text and parameters, so that it can be run again.
+    One(Box<(Statement, String, Vec<Param>)>),
+    /// More.
+    Many,
+}
 
 /// A transaction under way.
 pub(super) struct Open {
@@ -26,7 +36,9 @@ pub(super) struct Open {
     base: Option<Arc<State>>,
     /// `None` before the first write, and while a COPY holds it.
     pub(super) writes: Option<Transaction>,
-    savepoints: Vec<(String, Option<Savepoint>)>,
+    savepoints: Vec<(String, Option<Savepoint>, Settings)>,
+    /// The one write of an implicit transaction, which may be run again.
+    pub(super) only_write: OnlyWrite,
     /// Settings as they were, for a rollback.
     settings: Settings,
     /// Settings that `SET LOCAL` covers, as they were.
@@ -35,9 +47,14 @@ pub(super) struct Open {
 
 impl Session {
     pub(super) fn open(&mut self, explicit: bool) -> &mut Open {
-        let read_only = self.settings.get("default_transaction_read_only").is_ok_and(|v| v == "on");
-        let repeatable =
-            self.settings.get("default_transaction_isolation").is_ok_and(|v| v == "repeatable read");
+        let read_only = self
+            .settings
+            .get("default_transaction_read_only")
+            .is_ok_and(|v| v == "on");
+        let repeatable = self
+            .settings
+            .get("default_transaction_isolation")
+            .is_ok_and(|v| v == "repeatable read");
         let settings = self.settings.clone();
         self.open.insert(Open {
             explicit,
@@ -47,6 +64,7 @@ impl Session {
             base: None,
             writes: None,
             savepoints: Vec::new(),
+            only_write: OnlyWrite::None,
             settings,
             local: Vec::new(),
         })
@@ -56,7 +74,10 @@ impl Session {
     pub(super) fn begin(&mut self, modes: &TransactionModes) -> Result<()> {
         match &mut self.open {
             Some(open) if open.explicit => {
-                self.warn(SqlState::ACTIVE_SQL_TRANSACTION, "there is already a transaction in progress");
+                self.warn(
+                    SqlState::ACTIVE_SQL_TRANSACTION,
+                    "there is already a transaction in progress",
+                );
             }
             // What the message did before BEGIN belongs to the transaction, as in PostgreSQL.
             Some(open) => open.explicit = true,
@@ -78,7 +99,10 @@ impl Session {
         };
         if let Some(level) = modes.isolation {
             let has_read = open.base.is_some() || open.writes.is_some();
-            let repeatable = !matches!(level, IsolationLevel::ReadCommitted | IsolationLevel::ReadUncommitted);
+            let repeatable = !matches!(
+                level,
+                IsolationLevel::ReadCommitted | IsolationLevel::ReadUncommitted
+            );
             if has_read && repeatable != open.repeatable {
                 let message = "SET TRANSACTION ISOLATION LEVEL must be called before any query";
                 return Err(SqlError::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
@@ -98,13 +122,19 @@ impl Session {
     /// What a statement that begins now reads.
     pub(super) fn view(&mut self) -> Result<View> {
         let engine = &self.database.engine();
-        let Some(open) = &mut self.open else { return Ok(View { state: engine.state() }) };
+        let Some(open) = &mut self.open else {
+            return Ok(View {
+                state: engine.state(),
+            });
+        };
         if open.repeatable && open.base.is_none() {
             open.base = Some(engine.state());
         }
         match &mut open.writes {
             Some(writes) => Ok(writes.view(open.base.as_ref())?),
-            None => Ok(View { state: open.base.clone().unwrap_or_else(|| engine.state()) }),
+            None => Ok(View {
+                state: open.base.clone().unwrap_or_else(|| engine.state()),
+            }),
         }
     }
 
@@ -142,11 +172,17 @@ impl Session {
     /// `COMMIT`. The tag is `ROLLBACK` when the transaction had failed.
     pub(super) async fn commit(&mut self, chain: bool) -> Result<&'static str> {
         let Some(open) = self.open.take() else {
-            self.warn(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
+            self.warn(
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "there is no transaction in progress",
+            );
             return Ok("COMMIT");
         };
         if !open.explicit {
-            self.warn(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
+            self.warn(
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "there is no transaction in progress",
+            );
         }
         let tag = if open.failed {
             self.restore(open.settings);
@@ -174,14 +210,20 @@ impl Session {
         match self.open.take() {
             Some(open) => {
                 if !open.explicit {
-                    self.warn(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
+                    self.warn(
+                        SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                        "there is no transaction in progress",
+                    );
                 }
                 self.restore(open.settings);
                 if chain {
                     self.open(true);
                 }
             }
-            None => self.warn(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress"),
+            None => self.warn(
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "there is no transaction in progress",
+            ),
         }
     }
 
@@ -191,16 +233,21 @@ impl Session {
 
     /// `SAVEPOINT`.
     pub(super) fn savepoint(&mut self, name: String) -> Result<()> {
+        let settings = self.settings.clone();
         let open = self.block("SAVEPOINT")?;
         let point = open.writes.as_ref().map(Transaction::savepoint);
-        open.savepoints.push((name, point));
+        open.savepoints.push((name, point, settings));
         Ok(())
     }
 
     /// `RELEASE SAVEPOINT`.
     pub(super) fn release(&mut self, name: &str) -> Result<()> {
         let open = self.block("RELEASE SAVEPOINT")?;
-        let at = open.savepoints.iter().rposition(|(n, _)| n == name).ok_or_else(|| no_savepoint(name))?;
+        let at = open
+            .savepoints
+            .iter()
+            .rposition(|(n, ..)| n == name)
+            .ok_or_else(|| no_savepoint(name))?;
         open.savepoints.truncate(at);
         Ok(())
     }
@@ -209,7 +256,11 @@ impl Session {
     pub(super) fn rollback_to(&mut self, name: &str) -> Result<()> {
         let engine = self.database.engine().clone();
         let open = self.block("ROLLBACK TO SAVEPOINT")?;
-        let at = open.savepoints.iter().rposition(|(n, _)| n == name).ok_or_else(|| no_savepoint(name))?;
+        let at = open
+            .savepoints
+            .iter()
+            .rposition(|(n, ..)| n == name)
+            .ok_or_else(|| no_savepoint(name))?;
         open.savepoints.truncate(at + 1);
         open.writes = open.savepoints[at].1.as_ref().map(|point| {
             let mut writes = engine.begin();
@@ -217,14 +268,18 @@ impl Session {
             writes
         });
         open.failed = false;
+        self.settings = open.savepoints[at].2.clone();
         Ok(())
     }
 
     fn block(&mut self, statement: &str) -> Result<&mut Open> {
-        self.open.as_mut().filter(|open| open.explicit).ok_or_else(|| {
-            let message = format!("{statement} can only be used in transaction blocks");
-            SqlError::new(SqlState::NO_ACTIVE_SQL_TRANSACTION, message)
-        })
+        self.open
+            .as_mut()
+            .filter(|open| open.explicit)
+            .ok_or_else(|| {
+                let message = format!("{statement} can only be used in transaction blocks");
+                SqlError::new(SqlState::NO_ACTIVE_SQL_TRANSACTION, message)
+            })
     }
 
     /// From here to [`Session::end_implicit`] statements belong together.
@@ -247,8 +302,22 @@ impl Session {
             }
             return Ok(());
         }
-        self.open.as_mut().into_iter().for_each(|open| open.explicit = true);
-        self.commit(false).await.map(drop)
+        let mut only_write = OnlyWrite::None;
+        if let Some(open) = &mut self.open {
+            open.explicit = true;
+            only_write = std::mem::replace(&mut open.only_write, OnlyWrite::None);
+        }
+        match (self.commit(false).await, only_write) {
+            // Outside any transaction a statement that lost against another is run again.
+            (Err(e), OnlyWrite::One(write)) if e.state == SqlState::SERIALIZATION_FAILURE => {
+                let (statement, text, params) = *write;
+                let timeout = self.settings.statement_timeout();
+                Box::pin(self.dispatch(&statement, &text, params, timeout))
+                    .await
+                    .map(drop)
+            }
+            (result, _) => result.map(drop),
+        }
     }
 
     /// An error was told: a transaction that `BEGIN` began has failed.
@@ -282,19 +351,43 @@ pub(super) async fn commit(writes: Transaction) -> Result<Sequence> {
     tokio::task::spawn_blocking(move || writes.commit(done))
         .await
         .map_err(|_| SqlError::internal("the commit ended in an internal error"))?;
-    let result = receiver.await.map_err(|_| {
-        SqlError::new(SqlState::ADMIN_SHUTDOWN, "the server is shutting down")
-    })?;
+    let result = receiver
+        .await
+        .map_err(|_| SqlError::new(SqlState::ADMIN_SHUTDOWN, "the server is shutting down"))?;
     Ok(result?)
 }
 
 fn no_savepoint(name: &str) -> SqlError {
-    SqlError::new(SqlState::INVALID_SAVEPOINT, format!("savepoint \"{name}\" does not exist"))
+    SqlError::new(
+        SqlState::INVALID_SAVEPOINT,
+        format!("savepoint \"{name}\" does not exist"),
+    )
 }
 
 impl Open {
     /// The isolation level, as `SHOW` tells it.
     pub(super) fn isolation(&self) -> &'static str {
-        if self.repeatable { "repeatable read" } else { "read committed" }
+        if self.repeatable {
+            "repeatable read"
+        } else {
+            "read committed"
+        }
+    }
+}
+
+impl Session {
+    /// Remembers a write of an implicit transaction.
+    pub(super) fn note_write(&mut self, statement: &Statement, text: &str, params: &[Param]) {
+        let Some(open) = self.open.as_mut().filter(|open| !open.explicit) else {
+            return;
+        };
+        open.only_write = match open.only_write {
+            OnlyWrite::None => OnlyWrite::One(Box::new((
+                statement.clone(),
+                text.to_owned(),
+                params.to_vec(),
+            ))),
+            OnlyWrite::One(_) | OnlyWrite::Many => OnlyWrite::Many,
+        };
     }
 }

@@ -60,10 +60,20 @@ fn failing_row(columns: &[ArrayRef], row: usize, settings: &FormatSettings) -> S
 }
 
 /// Values as the type: text is read as PostgreSQL reads it, the rest is cast.
-pub(super) fn convert(values: &ArrayRef, ty: &PgType, settings: &FormatSettings) -> Result<ArrayRef> {
+pub(super) fn convert(
+    values: &ArrayRef,
+    ty: &PgType,
+    settings: &FormatSettings,
+) -> Result<ArrayRef> {
     let wanted = ty.arrow();
-    let is_text = matches!(values.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-    let has_limit = matches!(ty, PgType::Varchar(Some(_)) | PgType::Char(_) | PgType::Json | PgType::Jsonb);
+    let is_text = matches!(
+        values.data_type(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+    );
+    let has_limit = matches!(
+        ty,
+        PgType::Varchar(Some(_)) | PgType::Char(_) | PgType::Json | PgType::Jsonb
+    );
     if *values.data_type() == wanted && !has_limit {
         return Ok(values.clone());
     }
@@ -79,7 +89,10 @@ pub(super) fn convert(values: &ArrayRef, ty: &PgType, settings: &FormatSettings)
         }
         return Ok(builder.finish());
     }
-    let options = CastOptions { safe: false, format_options: FormatOptions::default() };
+    let options = CastOptions {
+        safe: false,
+        format_options: FormatOptions::default(),
+    };
     let cast = cast_with_options(values, &wanted, &options).map_err(cannot_cast)?;
     if has_limit && *cast.data_type() == DataType::Utf8 && !is_text {
         return convert(&(Arc::clone(&cast)), ty, settings);

@@ -1,3 +1,5 @@
+//! The platform as it should look: shapes, shares, exact cents, the same rows again.
+
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 

@@ -106,3 +106,48 @@ impl SegmentMeta {
         Ok(meta)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::stats::Value;
+    use super::*;
+
+    #[test]
+    fn descriptions_round_trip_and_any_changed_byte_is_noticed() {
+        let bounds = [
+            Value::Int(i128::from(i64::MIN) * 3),
+            Value::Int(7),
+            Value::Float(f64::NEG_INFINITY),
+            Value::Text("pizza".into()),
+            Value::Bytes(vec![0, 255]),
+            Value::Bool(true),
+        ];
+        let zone = |value: &Value| ZoneMap {
+            nulls: 3,
+            min: Some(value.clone()),
+            max: None,
+        };
+        let meta = SegmentMeta {
+            id: SegmentId(9),
+            table: TableId(4),
+            chunk: (-3_600_000_000, 0),
+            run: 8,
+            column_ids: (0..6).collect(),
+            bytes: 1 << 40,
+            chunk_rows: vec![(-3_600_000_000, 5)],
+            packs: vec![PackMeta {
+                first_row: 0,
+                rows: 5,
+                zones: bounds.iter().map(zone).collect(),
+                bytes: vec![1; 6],
+            }],
+        };
+        let bytes = meta.encode();
+        assert_eq!(SegmentMeta::decode(&bytes), Ok(meta));
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            assert!(SegmentMeta::decode(&changed).is_err(), "byte {at}");
+        }
+    }
+}

@@ -22,10 +22,8 @@ const BOUND_BYTES_MAX: usize = 64;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Value {
     /// An integer, date, time or timestamp in the units of its column; a decimal unscaled.
-    #[serde(with = "int")]
     Int(i128),
     /// A float. A bound is never NaN.
-    #[serde(with = "float")]
     Float(f64),
     /// A text, compared by its bytes.
     Text(String),
@@ -246,46 +244,6 @@ fn float_bounds<T: ArrowPrimitiveType<Native: Into<f64>>>(array: &PrimitiveArray
     let widen = |bound: f64, zero: f64| if bound == 0.0 { zero } else { bound };
     let max = (!nan).then(|| Value::Float(widen(max, 0.0)));
     (Some(Value::Float(widen(min, -0.0))), max)
-}
-
-/// JSON readers keep numbers beyond 64 bits only as floats, so those are texts.
-mod int {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-
-    #[derive(Serialize, Deserialize)]
-    #[serde(untagged)]
-    enum Stored {
-        Number(i64),
-        Text(String),
-    }
-
-    pub(super) fn serialize<S: Serializer>(value: &i128, to: S) -> Result<S::Ok, S::Error> {
-        let number = i64::try_from(*value).map(Stored::Number);
-        number
-            .unwrap_or_else(|_| Stored::Text(value.to_string()))
-            .serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<i128, D::Error> {
-        match Stored::deserialize(from)? {
-            Stored::Number(number) => Ok(number.into()),
-            Stored::Text(text) => text.parse().map_err(Error::custom),
-        }
-    }
-}
-
-/// JSON has no infinities, and its readers may round the last bit: floats are texts that Rust
-/// prints and parses exactly.
-mod float {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(value)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
-        String::deserialize(from)?.parse().map_err(Error::custom)
-    }
 }
 
 #[cfg(test)]

@@ -12,8 +12,16 @@ const UTF8: i32 = 6;
 /// The database. Text is ordered by its bytes.
 pub(super) fn pg_database(rows: &mut Rows, context: &Context) {
     rows.columns(&[
-        "oid", "datname", "datdba", "encoding", "datlocprovider", "datallowconn", "datconnlimit",
-        "dattablespace", "datcollate", "datctype",
+        "oid",
+        "datname",
+        "datdba",
+        "encoding",
+        "datlocprovider",
+        "datallowconn",
+        "datconnlimit",
+        "dattablespace",
+        "datcollate",
+        "datctype",
     ]);
     rows.push([
         DATABASE.into(),
@@ -40,8 +48,17 @@ pub(super) fn pg_namespace(rows: &mut Rows, _: &Context) {
 /// The roles.
 pub(super) fn pg_roles(rows: &mut Rows, context: &Context) {
     rows.columns(&[
-        "rolname", "rolsuper", "rolinherit", "rolcreaterole", "rolcreatedb", "rolcanlogin", "rolreplication",
-        "rolconnlimit", "rolpassword", "rolbypassrls", "oid",
+        "rolname",
+        "rolsuper",
+        "rolinherit",
+        "rolcreaterole",
+        "rolcreatedb",
+        "rolcanlogin",
+        "rolreplication",
+        "rolconnlimit",
+        "rolpassword",
+        "rolbypassrls",
+        "oid",
     ]);
     for (oid, name) in context.roles() {
         let owner = name == OWNER_NAME;
@@ -63,7 +80,15 @@ pub(super) fn pg_roles(rows: &mut Rows, context: &Context) {
 
 /// The roles, as they were called before there were groups among them.
 pub(super) fn pg_user(rows: &mut Rows, context: &Context) {
-    rows.columns(&["usename", "usesysid", "usecreatedb", "usesuper", "userepl", "usebypassrls", "passwd"]);
+    rows.columns(&[
+        "usename",
+        "usesysid",
+        "usecreatedb",
+        "usesuper",
+        "userepl",
+        "usebypassrls",
+        "passwd",
+    ]);
     for (oid, name) in context.roles() {
         let owner = name == OWNER_NAME;
         rows.push([

@@ -3,7 +3,6 @@
 //! `tables.txt` was written from a PostgreSQL 15: a line `schema.name oid relkind` for each table,
 //! then its columns as `name:type`, indented, with `!` after those that are never null.
 
-use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use arrow::array::RecordBatch;
@@ -36,34 +35,30 @@ pub(super) struct Column {
     pub(super) not_null: bool,
 }
 
-static DEFINITIONS: LazyLock<HashMap<(&str, &str), Definition>> = LazyLock::new(|| {
-    let mut found = HashMap::new();
+/// By schema and name.
+static DEFINITIONS: LazyLock<Vec<Definition>> = LazyLock::new(|| {
+    let mut found = Vec::new();
     let mut lines = include_str!("tables.txt").lines().peekable();
     while let Some(head) = lines.next() {
         let mut columns = Vec::new();
         while let Some(line) = lines.next_if(|line| line.starts_with(' ')) {
             columns.extend(line.split_whitespace().filter_map(Column::read));
         }
-        if let Some(definition) = Definition::read(head, columns) {
-            found.insert((definition.schema_name, definition.name), definition);
-        }
+        found.extend(Definition::read(head, columns));
     }
+    found.sort_by_key(|definition| (definition.schema_name, definition.name));
     found
 });
 
 /// A system table by its names.
 pub(super) fn find(schema: &str, name: &str) -> Option<&'static Definition> {
-    DEFINITIONS.get(&(schema, name))
+    let at = DEFINITIONS.binary_search_by(|d| (d.schema_name, d.name).cmp(&(schema, name)));
+    at.ok().map(|at| &DEFINITIONS[at])
 }
 
 /// All system tables, by schema and name.
-pub(super) fn all() -> &'static [&'static Definition] {
-    static SORTED: LazyLock<Vec<&'static Definition>> = LazyLock::new(|| {
-        let mut all: Vec<_> = DEFINITIONS.values().collect();
-        all.sort_by_key(|d| (d.schema_name, d.name));
-        all
-    });
-    &SORTED
+pub(super) fn all() -> &'static [Definition] {
+    &DEFINITIONS
 }
 
 impl Definition {
@@ -72,9 +67,20 @@ impl Definition {
         let (schema_name, name) = words.next()?.split_once('.')?;
         let oid = words.next()?.parse().ok()?;
         let kind = words.next()?;
-        let fields: Vec<_> = columns.iter().map(|c| c.ty.field(c.name, !c.not_null)).collect();
+        let fields: Vec<_> = columns
+            .iter()
+            .map(|c| c.ty.field(c.name, !c.not_null))
+            .collect();
         let schema = Arc::new(Schema::new(fields));
-        Some(Definition { schema_name, name, oid, kind, columns, schema, fixed: OnceLock::new() })
+        Some(Definition {
+            schema_name,
+            name,
+            oid,
+            kind,
+            columns,
+            schema,
+            fixed: OnceLock::new(),
+        })
     }
 
     /// Position of a column.
@@ -88,7 +94,12 @@ impl Column {
         let (name, ty) = word.split_once(':')?;
         let not_null = ty.ends_with('!');
         let (ty, type_oid) = type_of(ty.trim_end_matches('!'))?;
-        Some(Column { name, ty, type_oid, not_null })
+        Some(Column {
+            name,
+            ty,
+            type_oid,
+            not_null,
+        })
     }
 }
 

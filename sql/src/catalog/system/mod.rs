@@ -70,9 +70,14 @@ pub fn table(
     state: &Arc<State>,
     session: &Arc<SessionInfo>,
 ) -> Result<Option<Arc<dyn TableProvider>>> {
-    let Some(definition) = definition::find(schema, name) else { return Ok(None) };
-    let context =
-        Context { catalog: catalog.clone(), state: state.clone(), session: session.clone() };
+    let Some(definition) = definition::find(schema, name) else {
+        return Ok(None);
+    };
+    let context = Context {
+        catalog: catalog.clone(),
+        state: state.clone(),
+        session: session.clone(),
+    };
     let external = |error| DataFusionError::External(Box::new(error));
     let mut batches = vec![rows::fixed(definition).map_err(external)?];
     if let Some(rows) = rows_of(definition, &context) {
@@ -98,7 +103,15 @@ pub fn functions(
 
 /// The rows that depend on the tables and the session; the others never change.
 fn rows_of(definition: &'static Definition, context: &Context) -> Option<Rows> {
-    let fill: fn(&mut Rows, &Context) = match (definition.schema_name, definition.name) {
+    let fill = filler(definition)?;
+    let mut rows = Rows::new(definition);
+    fill(&mut rows, context);
+    Some(rows)
+}
+
+/// What makes the rows of a table.
+fn filler(definition: &Definition) -> Option<fn(&mut Rows, &Context)> {
+    Some(match (definition.schema_name, definition.name) {
         ("pg_catalog", name) => match name {
             "pg_attrdef" => relations::pg_attrdef,
             "pg_attribute" => relations::pg_attribute,
@@ -128,8 +141,5 @@ fn rows_of(definition: &'static Definition, context: &Context) -> Option<Rows> {
             "tables" => information::tables,
             _ => return None,
         },
-    };
-    let mut rows = Rows::new(definition);
-    fill(&mut rows, context);
-    Some(rows)
+    })
 }

@@ -10,11 +10,24 @@ use crate::catalog::TableEntry;
 /// Tables, those of the system too.
 pub(super) fn pg_tables(rows: &mut Rows, context: &Context) {
     rows.columns(&[
-        "schemaname", "tablename", "tableowner", "hasindexes", "hasrules", "hastriggers", "rowsecurity",
+        "schemaname",
+        "tablename",
+        "tableowner",
+        "hasindexes",
+        "hasrules",
+        "hastriggers",
+        "rowsecurity",
     ]);
-    let system = definition::all().iter().filter(|d| d.kind == "r").map(|d| (d.schema_name, d.name, false));
+    let system = definition::all()
+        .iter()
+        .filter(|d| d.kind == "r")
+        .map(|d| (d.schema_name, d.name, false));
     let own = context.catalog.tables().map(|table| {
-        (table.schema.as_str(), table.name.as_str(), !table.def.primary_key().is_empty())
+        (
+            table.schema.as_str(),
+            table.name.as_str(),
+            !table.def.primary_key().is_empty(),
+        )
     });
     for (schema, name, indexed) in own.chain(system) {
         rows.push([

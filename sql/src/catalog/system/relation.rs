@@ -17,8 +17,11 @@ pub(super) const OTHER_ROLE: u32 = 16_382;
 /// The database.
 pub(super) const DATABASE: u32 = 16_383;
 /// Schemas with their oids.
-pub(super) const NAMESPACES: [(u32, &str); 3] =
-    [(11, "pg_catalog"), (2200, PUBLIC), (13_000, "information_schema")];
+pub(super) const NAMESPACES: [(u32, &str); 3] = [
+    (11, "pg_catalog"),
+    (2200, PUBLIC),
+    (13_000, "information_schema"),
+];
 /// The access method `heap`.
 pub(super) const HEAP: u32 = 2;
 /// The access method `btree`.
@@ -41,7 +44,10 @@ pub(super) enum Relation<'a> {
 
 /// The oid of a schema.
 pub(super) fn namespace_oid(name: &str) -> u32 {
-    NAMESPACES.iter().find(|(_, n)| *n == name).map_or(0, |(oid, _)| *oid)
+    NAMESPACES
+        .iter()
+        .find(|(_, n)| *n == name)
+        .map_or(0, |(oid, _)| *oid)
 }
 
 /// The oid of the index of a table's primary key.
@@ -63,32 +69,55 @@ pub(super) fn default_oid(table: &TableEntry, column: usize) -> u32 {
 /// The name of a table's primary key and of its index, as PostgreSQL makes it up.
 pub(super) fn primary_key_name(table: &TableEntry) -> String {
     let room = 63 - "_pkey".len();
-    let end = (0..=room.min(table.name.len())).rev().find(|&end| table.name.is_char_boundary(end));
+    let end = (0..=room.min(table.name.len()))
+        .rev()
+        .find(|&end| table.name.is_char_boundary(end));
     format!("{}_pkey", &table.name[..end.unwrap_or(0)])
 }
 
 /// The columns of a table's primary key, counted from 1; empty without one.
 pub(super) fn primary_key(table: &TableEntry) -> Vec<usize> {
-    table.def.primary_key().iter().map(|position| position + 1).collect()
+    table
+        .def
+        .primary_key()
+        .iter()
+        .map(|position| position + 1)
+        .collect()
 }
 
 /// Names of the columns of a table's primary key, quoted where SQL needs it.
 pub(super) fn primary_key_columns(table: &TableEntry) -> String {
-    let names = table.def.primary_key().iter().filter_map(|&p| table.columns.get(p));
-    names.map(|column| quote(&column.name)).collect::<Vec<_>>().join(", ")
+    let names = table
+        .def
+        .primary_key()
+        .iter()
+        .filter_map(|&p| table.columns.get(p));
+    names
+        .map(|column| quote(&column.name))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// An identifier as SQL needs it.
 pub(super) fn quote(name: &str) -> String {
     let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if plain {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
 }
 
 impl Context {
     /// Tables that have a primary key.
     pub(super) fn keyed_tables(&self) -> impl Iterator<Item = &TableEntry> {
-        self.catalog.tables().map(AsRef::as_ref).filter(|table| !table.def.primary_key().is_empty())
+        self.catalog
+            .tables()
+            .map(AsRef::as_ref)
+            .filter(|table| !table.def.primary_key().is_empty())
     }
 
     /// A relation by its oid.
@@ -99,7 +128,9 @@ impl Context {
         if let Some(table) = self.catalog.tables().find(|table| table.oid == oid) {
             return Some(Relation::Table(table));
         }
-        self.keyed_tables().find(|table| index_oid(table) == oid).map(Relation::Index)
+        self.keyed_tables()
+            .find(|table| index_oid(table) == oid)
+            .map(Relation::Index)
     }
 
     /// A relation by its name as SQL writes it. Without a schema `pg_catalog` comes first.
@@ -119,7 +150,9 @@ impl Context {
             return Some(Relation::Table(table));
         }
         let mut indexes = self.keyed_tables().filter(|table| table.schema == schema);
-        indexes.find(|table| primary_key_name(table) == *name).map(Relation::Index)
+        indexes
+            .find(|table| primary_key_name(table) == *name)
+            .map(Relation::Index)
     }
 
     /// The name of a role; PostgreSQL's words for one that is not there.
@@ -142,7 +175,9 @@ impl Context {
 
     /// Rows and bytes of a table.
     pub(super) fn size(&self, table: &TableEntry) -> (u64, u64) {
-        self.state.table(table.def.id).map_or((0, 0), |state| (state.rows(), state.segment_bytes()))
+        self.state
+            .table(table.def.id)
+            .map_or((0, 0), |state| (state.rows(), state.segment_bytes()))
     }
 }
 
@@ -162,7 +197,11 @@ impl Relation<'_> {
             Relation::Index(table) => (table.schema.as_str(), primary_key_name(table)),
             Relation::System(definition) => (definition.schema_name, definition.name.to_owned()),
         };
-        if is_visible(schema) { quote(&name) } else { format!("{}.{}", quote(schema), quote(&name)) }
+        if is_visible(schema) {
+            quote(&name)
+        } else {
+            format!("{}.{}", quote(schema), quote(&name))
+        }
     }
 
     /// Whether its name alone finds it.

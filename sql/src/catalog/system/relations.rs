@@ -4,20 +4,47 @@
 use super::Context;
 use super::definition;
 use super::relation::{
-    BTREE, HEAP, OWNER, constraint_oid, default_oid, index_oid, namespace_oid, primary_key, primary_key_name,
+    BTREE, HEAP, OWNER, constraint_oid, default_oid, index_oid, namespace_oid, primary_key,
+    primary_key_name,
 };
 use super::rows::{Cell, Rows, type_row};
 use crate::catalog::TableEntry;
 use crate::types::PgType;
 
 const CLASS: [&str; 14] = [
-    "oid", "relname", "relnamespace", "reltype", "relowner", "relam", "relfilenode", "relpages", "reltuples",
-    "relhasindex", "relkind", "relnatts", "relpersistence", "relreplident",
+    "oid",
+    "relname",
+    "relnamespace",
+    "reltype",
+    "relowner",
+    "relam",
+    "relfilenode",
+    "relpages",
+    "reltuples",
+    "relhasindex",
+    "relkind",
+    "relnatts",
+    "relpersistence",
+    "relreplident",
 ];
 const ATTRIBUTE: [&str; 17] = [
-    "attrelid", "attname", "atttypid", "attstattarget", "attlen", "attnum", "attndims", "attcacheoff",
-    "atttypmod", "attbyval", "attalign", "attstorage", "attnotnull", "atthasdef", "attislocal",
-    "attcollation", "attinhcount",
+    "attrelid",
+    "attname",
+    "atttypid",
+    "attstattarget",
+    "attlen",
+    "attnum",
+    "attndims",
+    "attcacheoff",
+    "atttypmod",
+    "attbyval",
+    "attalign",
+    "attstorage",
+    "attnotnull",
+    "atthasdef",
+    "attislocal",
+    "attcollation",
+    "attinhcount",
 ];
 
 /// The tables and the indexes of their primary keys.
@@ -94,11 +121,25 @@ pub(super) fn pg_attribute(rows: &mut Rows, context: &Context) {
     for table in context.catalog.tables() {
         for (number, column) in (1..).zip(&table.columns) {
             let has_default = column.default.is_some();
-            rows.push(attribute(table.oid, number, &column.name, &column.ty, column.not_null, has_default));
+            rows.push(attribute(
+                table.oid,
+                number,
+                &column.name,
+                &column.ty,
+                column.not_null,
+                has_default,
+            ));
         }
         for (number, position) in (1..).zip(primary_key(table)) {
             let column = &table.columns[position - 1];
-            rows.push(attribute(index_oid(table), number, &column.name, &column.ty, false, false));
+            rows.push(attribute(
+                index_oid(table),
+                number,
+                &column.name,
+                &column.ty,
+                false,
+                false,
+            ));
         }
     }
 }
@@ -111,7 +152,15 @@ fn attribute(
     not_null: bool,
     has_default: bool,
 ) -> [Cell; ATTRIBUTE.len()] {
-    system_attribute(relation, number, name, ty.oid(), ty.typmod(), not_null, has_default)
+    system_attribute(
+        relation,
+        number,
+        name,
+        ty.oid(),
+        ty.typmod(),
+        not_null,
+        has_default,
+    )
 }
 
 fn system_attribute(
@@ -152,7 +201,15 @@ pub(super) fn system_attributes(rows: &mut Rows) {
     for system in definition::all() {
         for (number, column) in (1..).zip(&system.columns) {
             let (oid, ty) = (system.oid, column.type_oid);
-            rows.push(system_attribute(oid, number, column.name, ty, -1, column.not_null, false));
+            rows.push(system_attribute(
+                oid,
+                number,
+                column.name,
+                ty,
+                -1,
+                column.not_null,
+                false,
+            ));
         }
     }
 }
@@ -164,7 +221,12 @@ pub(super) fn pg_attrdef(rows: &mut Rows, context: &Context) {
         for (number, column) in (1..).zip(&table.columns) {
             if let Some(default) = &column.default {
                 let oid = default_oid(table, number);
-                rows.push([oid.into(), table.oid.into(), number.into(), default.as_str().into()]);
+                rows.push([
+                    oid.into(),
+                    table.oid.into(),
+                    number.into(),
+                    default.as_str().into(),
+                ]);
             }
         }
     }
@@ -173,13 +235,27 @@ pub(super) fn pg_attrdef(rows: &mut Rows, context: &Context) {
 /// The indexes of primary keys.
 pub(super) fn pg_index(rows: &mut Rows, context: &Context) {
     rows.columns(&[
-        "indexrelid", "indrelid", "indnatts", "indnkeyatts", "indisunique", "indisprimary", "indimmediate",
-        "indisvalid", "indisready", "indislive", "indkey", "indcollation", "indclass", "indoption",
+        "indexrelid",
+        "indrelid",
+        "indnatts",
+        "indnkeyatts",
+        "indisunique",
+        "indisprimary",
+        "indimmediate",
+        "indisvalid",
+        "indisready",
+        "indislive",
+        "indkey",
+        "indcollation",
+        "indclass",
+        "indoption",
     ]);
     for table in context.keyed_tables() {
         let columns = primary_key(table);
         let zeros = list(columns.iter().map(|_| 0));
-        let collations = columns.iter().map(|&c| type_row(table.columns[c - 1].ty.oid()).collation);
+        let collations = columns
+            .iter()
+            .map(|&c| type_row(table.columns[c - 1].ty.oid()).collation);
         rows.push([
             index_oid(table).into(),
             table.oid.into(),
@@ -201,14 +277,31 @@ pub(super) fn pg_index(rows: &mut Rows, context: &Context) {
 
 /// An array as text.
 fn list<T: ToString>(items: impl Iterator<Item = T>) -> String {
-    format!("{{{}}}", items.map(|item| item.to_string()).collect::<Vec<_>>().join(","))
+    format!(
+        "{{{}}}",
+        items
+            .map(|item| item.to_string())
+            .collect::<Vec<_>>()
+            .join(",")
+    )
 }
 
 /// The primary keys.
 pub(super) fn pg_constraint(rows: &mut Rows, context: &Context) {
     rows.columns(&[
-        "oid", "conname", "connamespace", "contype", "convalidated", "conrelid", "conindid", "confupdtype",
-        "confdeltype", "confmatchtype", "conislocal", "connoinherit", "conkey",
+        "oid",
+        "conname",
+        "connamespace",
+        "contype",
+        "convalidated",
+        "conrelid",
+        "conindid",
+        "confupdtype",
+        "confdeltype",
+        "confmatchtype",
+        "conislocal",
+        "connoinherit",
+        "conkey",
     ]);
     for table in context.keyed_tables() {
         rows.push([
@@ -232,12 +325,28 @@ pub(super) fn pg_constraint(rows: &mut Rows, context: &Context) {
 /// The row types of the tables.
 pub(super) fn pg_type(rows: &mut Rows, context: &Context) {
     rows.columns(&[
-        "oid", "typname", "typnamespace", "typowner", "typlen", "typtype", "typcategory", "typisdefined",
-        "typdelim", "typrelid", "typinput", "typoutput", "typreceive", "typsend", "typalign", "typstorage",
+        "oid",
+        "typname",
+        "typnamespace",
+        "typowner",
+        "typlen",
+        "typtype",
+        "typcategory",
+        "typisdefined",
+        "typdelim",
+        "typrelid",
+        "typinput",
+        "typoutput",
+        "typreceive",
+        "typsend",
+        "typalign",
+        "typstorage",
         "typtypmod",
     ]);
     for table in context.catalog.tables() {
-        let TableEntry { oid, name, schema, .. } = table.as_ref();
+        let TableEntry {
+            oid, name, schema, ..
+        } = table.as_ref();
         rows.push([
             (oid + 1).into(),
             name.as_str().into(),

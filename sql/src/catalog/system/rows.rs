@@ -28,12 +28,15 @@ pub(super) struct Rows {
 }
 
 /// A value, or null.
-pub(super) struct Cell(Option<String>);
+pub(super) struct Cell(pub(super) Option<String>);
 
 impl Rows {
     pub(super) fn new(definition: &'static Definition) -> Rows {
         let settings = FormatSettings::default();
-        let columns = definition.columns.iter().map(|c| ColumnBuilder::new(&c.ty, 16, &settings));
+        let columns = definition
+            .columns
+            .iter()
+            .map(|c| ColumnBuilder::new(&c.ty, 16, &settings));
         Rows {
             definition,
             columns: columns.collect(),
@@ -64,11 +67,19 @@ impl Rows {
 
     fn push_slice(&mut self, values: &[Cell]) {
         if values.len() != self.given.len() {
-            return self.fail(format!("a row of {} has {} values", self.definition.name, values.len()));
+            return self.fail(format!(
+                "a row of {} has {} values",
+                self.definition.name,
+                values.len()
+            ));
         }
         let missing = Cell(None);
         let given = self.given.clone().into_iter().zip(values);
-        let left = self.left.clone().into_iter().map(|column| (column, &missing));
+        let left = self
+            .left
+            .clone()
+            .into_iter()
+            .map(|column| (column, &missing));
         for (column, value) in given.chain(left) {
             self.append(column, value);
         }
@@ -83,13 +94,17 @@ impl Rows {
             None => return self.columns[column].append_null(),
         };
         if let Err(error) = self.columns[column].append_text(text.as_bytes()) {
-            self.fail(format!("{}.{}: {}", self.definition.name, definition.name, error.message));
+            self.fail(format!(
+                "{}.{}: {}",
+                self.definition.name, definition.name, error.message
+            ));
             self.columns[column].append_null();
         }
     }
 
     fn fail(&mut self, message: String) {
-        self.fault.get_or_insert_with(|| SqlError::internal(message));
+        self.fault
+            .get_or_insert_with(|| SqlError::internal(message));
     }
 
     /// The batch.
@@ -174,8 +189,10 @@ pub(super) fn fixed(definition: &'static Definition) -> Result<RecordBatch> {
     if let Some((columns, lines)) = LINES.get(definition.name) {
         rows.columns(columns);
         for line in lines {
-            let values: Vec<Cell> =
-                line.split('\t').map(|value| (value != "\\N").then_some(value).into()).collect();
+            let values: Vec<Cell> = line
+                .split('\t')
+                .map(|value| (value != "\\N").then_some(value).into())
+                .collect();
             rows.push_slice(&values);
         }
     }
@@ -186,6 +203,23 @@ pub(super) fn fixed(definition: &'static Definition) -> Result<RecordBatch> {
     }
     let made = rows.finish()?;
     Ok(definition.fixed.get_or_init(|| made).clone())
+}
+
+/// A value of a row of `rows.txt`: that of `column` in the row whose `key` is `value`.
+pub(super) fn fixed_text(
+    table: &str,
+    key: &str,
+    value: &str,
+    column: &str,
+) -> Option<&'static str> {
+    let (columns, lines) = LINES.get(table)?;
+    let position = |name: &str| columns.iter().position(|column| *column == name);
+    let (key, column) = (position(key)?, position(column)?);
+    lines
+        .iter()
+        .find(|line| line.split('\t').nth(key) == Some(value))?
+        .split('\t')
+        .nth(column)
 }
 
 /// What `pg_type` says of a type, as `pg_attribute` and `information_schema` repeat it.
@@ -201,11 +235,15 @@ pub(super) struct TypeRow {
 /// A type by its oid; that of `text` for one that is not there.
 pub(super) fn type_row(oid: u32) -> &'static TypeRow {
     static TYPES: LazyLock<HashMap<u32, TypeRow>> = LazyLock::new(|| {
-        let Some((columns, lines)) = LINES.get("pg_type") else { return HashMap::new() };
+        let Some((columns, lines)) = LINES.get("pg_type") else {
+            return HashMap::new();
+        };
         let rows = lines.iter().filter_map(|line| {
             let values: Vec<&'static str> = line.split('\t').collect();
             let value = |name: &str| {
-                values.get(columns.iter().position(|column| *column == name)?).copied()
+                values
+                    .get(columns.iter().position(|column| *column == name)?)
+                    .copied()
             };
             let row = TypeRow {
                 name: value("typname")?,
@@ -219,7 +257,13 @@ pub(super) fn type_row(oid: u32) -> &'static TypeRow {
         });
         rows.collect()
     });
-    static TEXT: TypeRow =
-        TypeRow { name: "text", len: "-1", by_value: "f", align: "i", storage: "x", collation: "100" };
+    static TEXT: TypeRow = TypeRow {
+        name: "text",
+        len: "-1",
+        by_value: "f",
+        align: "i",
+        storage: "x",
+        collation: "100",
+    };
     TYPES.get(&oid).unwrap_or(&TEXT)
 }

@@ -39,7 +39,9 @@ pub(super) fn check(raw: Vec<RawOption>, direction: CopyDirection) -> Result<Cop
     let mut given = Given::default();
     for option in raw {
         let position = option.position;
-        given.take(option, direction).map_err(|error| error.at(position))?;
+        given
+            .take(option, direction)
+            .map_err(|error| error.at(position))?;
     }
     given.options(direction)
 }
@@ -47,7 +49,10 @@ pub(super) fn check(raw: Vec<RawOption>, direction: CopyDirection) -> Result<Cop
 fn set<T>(slot: &mut Option<T>, value: T) -> Result<()> {
     match slot.replace(value) {
         None => Ok(()),
-        Some(_) => Err(SqlError::new(SqlState::SYNTAX_ERROR, "conflicting or redundant options")),
+        Some(_) => Err(SqlError::new(
+            SqlState::SYNTAX_ERROR,
+            "conflicting or redundant options",
+        )),
     }
 }
 
@@ -60,7 +65,9 @@ impl Given {
                     "text" => CopyFormat::Text,
                     "csv" => CopyFormat::Csv,
                     "binary" => CopyFormat::Binary,
-                    other => return Err(invalid(format!("COPY format \"{other}\" not recognized"))),
+                    other => {
+                        return Err(invalid(format!("COPY format \"{other}\" not recognized")));
+                    }
                 };
                 set(&mut self.format, format)
             }
@@ -97,13 +104,20 @@ impl Given {
             options.null.clone_from(null);
         }
         if let Some(delimiter) = &self.delimiter {
-            options.delimiter = byte(delimiter, "COPY delimiter must be a single one-byte character")?;
+            options.delimiter = byte(
+                delimiter,
+                "COPY delimiter must be a single one-byte character",
+            )?;
         }
         if matches!(options.delimiter, b'\n' | b'\r') {
-            return Err(invalid("COPY delimiter cannot be newline or carriage return"));
+            return Err(invalid(
+                "COPY delimiter cannot be newline or carriage return",
+            ));
         }
         if options.null.contains(['\n', '\r']) {
-            return Err(invalid("COPY null representation cannot use newline or carriage return"));
+            return Err(invalid(
+                "COPY null representation cannot use newline or carriage return",
+            ));
         }
         let letters = b"\\.abcdefghijklmnopqrstuvwxyz0123456789";
         if !csv && !binary && letters.contains(&options.delimiter) {
@@ -134,28 +148,33 @@ impl Given {
         };
         self.force_columns(&mut options, direction)?;
         if !binary && options.null.as_bytes().contains(&options.delimiter) {
-            return Err(only("COPY delimiter must not appear in the NULL specification"));
+            return Err(only(
+                "COPY delimiter must not appear in the NULL specification",
+            ));
         }
         if csv && options.null.as_bytes().contains(&options.quote) {
-            return Err(only("CSV quote character must not appear in the NULL specification"));
+            return Err(only(
+                "CSV quote character must not appear in the NULL specification",
+            ));
         }
         if let Some(encoding) = self.encoding {
-            let name: String =
-                encoding.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+            let name: String = encoding
+                .chars()
+                .filter(char::is_ascii_alphanumeric)
+                .collect::<String>()
+                .to_ascii_lowercase();
             if !matches!(name.as_str(), "utf8" | "unicode") {
-                return Err(SqlError::unsupported(format!("COPY encoding \"{encoding}\""))
-                    .with_hint("Data must be UTF8."));
+                return Err(
+                    SqlError::unsupported(format!("COPY encoding \"{encoding}\""))
+                        .with_hint("Data must be UTF8."),
+                );
             }
         }
         Ok(options)
     }
 
     /// The options that name columns.
-    fn force_columns(
-        &self,
-        options: &mut CopyOptions,
-        direction: CopyDirection,
-    ) -> Result<()> {
+    fn force_columns(&self, options: &mut CopyOptions, direction: CopyDirection) -> Result<()> {
         let csv = options.format == CopyFormat::Csv;
         let out = direction == CopyDirection::Out;
         if let Some(columns) = &self.force_quote {
@@ -239,13 +258,19 @@ fn header(value: RawValue, direction: CopyDirection) -> Result<CopyHeader> {
         };
     }
     let fault = |_| syntax("header requires a Boolean value or \"match\"");
-    Ok(if boolean("header", value).map_err(fault)? { CopyHeader::Present } else { CopyHeader::Absent })
+    Ok(if boolean("header", value).map_err(fault)? {
+        CopyHeader::Present
+    } else {
+        CopyHeader::Absent
+    })
 }
 
 fn columns(name: &str, value: RawValue) -> Result<ForceColumns> {
     match value {
         RawValue::All => Ok(ForceColumns::All),
         RawValue::Names(names) => Ok(ForceColumns::Columns(names)),
-        _ => Err(invalid(format!("argument to option \"{name}\" must be a list of column names"))),
+        _ => Err(invalid(format!(
+            "argument to option \"{name}\" must be a list of column names"
+        ))),
     }
 }

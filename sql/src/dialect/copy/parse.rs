@@ -29,7 +29,11 @@ pub(crate) fn parse(at: &mut Cursor<'_>) -> Result<Statement> {
     if at.sees(&["where"]) {
         return at.unsupported("COPY FROM WHERE");
     }
-    Ok(Statement::Copy(Copy { direction, source, options }))
+    Ok(Statement::Copy(Copy {
+        direction,
+        source,
+        options,
+    }))
 }
 
 /// A table with its columns, or a query in brackets.
@@ -65,7 +69,9 @@ fn stream(at: &mut Cursor<'_>, direction: CopyDirection) -> Result<()> {
         CopyDirection::Out => ("to", "COPY TO STDOUT"),
     };
     Err(SqlError::unsupported(format!("COPY {way} {what}"))
-        .with_hint(format!("Use {stream}, or psql's \\copy, which reads and writes files of the client."))
+        .with_hint(format!(
+            "Use {stream}, or psql's \\copy, which reads and writes files of the client."
+        ))
         .at(place))
 }
 
@@ -88,7 +94,9 @@ fn options(at: &mut Cursor<'_>) -> Result<Vec<RawOption>> {
 fn option(at: &mut Cursor<'_>) -> Result<RawOption> {
     let position = at.position();
     // Every word may name an option; NULL does.
-    let Some(Token::Word(word)) = at.peek() else { return at.syntax_error() };
+    let Some(Token::Word(word)) = at.peek() else {
+        return at.syntax_error();
+    };
     at.index += 1;
     let name = word.value.to_ascii_lowercase();
     let value = match at.peek() {
@@ -107,15 +115,28 @@ fn option(at: &mut Cursor<'_>) -> Result<RawOption> {
             None => return at.syntax_error(),
         },
     };
-    Ok(RawOption { name, value, position })
+    Ok(RawOption {
+        name,
+        value,
+        position,
+    })
 }
 
 /// `CSV HEADER DELIMITER AS ';' FORCE QUOTE a, b`.
 fn legacy_option(at: &mut Cursor<'_>) -> Result<Option<RawOption>> {
     let position = at.position();
     let word = at.take_one_of(&[
-        "binary", "freeze", "delimiter", "delimiters", "null", "csv", "header", "quote", "escape",
-        "force", "encoding",
+        "binary",
+        "freeze",
+        "delimiter",
+        "delimiters",
+        "null",
+        "csv",
+        "header",
+        "quote",
+        "escape",
+        "force",
+        "encoding",
     ]);
     let (name, value) = match word {
         None => return Ok(None),
@@ -132,13 +153,28 @@ fn legacy_option(at: &mut Cursor<'_>) -> Result<Option<RawOption>> {
                 "force_quote"
             };
             let all = name == "force_quote" && at.take_token(&Token::Mul);
-            (name, if all { RawValue::All } else { RawValue::Names(at.list(Cursor::name)?) })
+            (
+                name,
+                if all {
+                    RawValue::All
+                } else {
+                    RawValue::Names(at.list(Cursor::name)?)
+                },
+            )
         }
         Some(word) => {
             at.take(&["as"]);
-            let name = if word == "delimiters" { "delimiter" } else { word };
+            let name = if word == "delimiters" {
+                "delimiter"
+            } else {
+                word
+            };
             (name, RawValue::Text(at.string()?))
         }
     };
-    Ok(Some(RawOption { name: name.to_owned(), value, position }))
+    Ok(Some(RawOption {
+        name: name.to_owned(),
+        value,
+        position,
+    }))
 }

@@ -10,7 +10,9 @@ use super::build::{empty_query, empty_select, function_call, take};
 /// `ARRAY(SELECT x …)`: DataFusion has no such call, but it aggregates. Of no rows it is NULL here and
 /// `{}` in PostgreSQL.
 pub(super) fn array_subquery(function: &mut Function) -> Option<Expr> {
-    let FunctionArguments::Subquery(query) = &mut function.args else { return None };
+    let FunctionArguments::Subquery(query) = &mut function.args else {
+        return None;
+    };
     if function.name.0.last()?.as_ident()?.value != "array" {
         return None;
     }
@@ -23,7 +25,10 @@ pub(super) fn array_subquery(function: &mut Function) -> Option<Expr> {
             &mut select.projection[..]
     {
         let order_by = match query.order_by.take() {
-            Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(items), .. }) => items,
+            Some(ast::OrderBy {
+                kind: ast::OrderByKind::Expressions(items),
+                ..
+            }) => items,
             _ => Vec::new(),
         };
         // A number in ORDER BY is the only column.
@@ -50,8 +55,10 @@ pub(super) fn array_subquery(function: &mut Function) -> Option<Expr> {
     // Aggregates around a query that has some of its own.
     let mut outer = empty_select();
     let column = Expr::Identifier(Ident::new("array_element"));
-    outer.projection =
-        vec![SelectItem::UnnamedExpr(Expr::Function(function_call("array_agg", vec![column])))];
+    outer.projection = vec![SelectItem::UnnamedExpr(Expr::Function(function_call(
+        "array_agg",
+        vec![column],
+    )))];
     outer.from = vec![ast::TableWithJoins {
         relation: TableFactor::Derived {
             lateral: false,

@@ -12,8 +12,14 @@ pub(super) fn arguments(function: &mut Function) -> impl Iterator<Item = &mut Ex
         _ => &mut [],
     };
     args.iter_mut().filter_map(|arg| match arg {
-        FunctionArg::Named { arg: FunctionArgExpr::Expr(expr), .. }
-        | FunctionArg::ExprNamed { arg: FunctionArgExpr::Expr(expr), .. }
+        FunctionArg::Named {
+            arg: FunctionArgExpr::Expr(expr),
+            ..
+        }
+        | FunctionArg::ExprNamed {
+            arg: FunctionArgExpr::Expr(expr),
+            ..
+        }
         | FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
         _ => None,
     })
@@ -32,7 +38,13 @@ pub(super) fn number(n: u64) -> Expr {
 }
 
 pub(super) fn cast_to(expr: Expr, data_type: DataType) -> Expr {
-    Expr::Cast { kind: ast::CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
+    Expr::Cast {
+        kind: ast::CastKind::Cast,
+        expr: Box::new(expr),
+        data_type,
+        array: false,
+        format: None,
+    }
 }
 
 pub(super) fn call(name: &str, args: Vec<Expr>) -> Expr {
@@ -40,7 +52,10 @@ pub(super) fn call(name: &str, args: Vec<Expr>) -> Expr {
 }
 
 pub(super) fn function_call(name: &str, args: Vec<Expr>) -> Function {
-    let args = args.into_iter().map(|expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))).collect();
+    let args = args
+        .into_iter()
+        .map(|expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)))
+        .collect();
     Function {
         name: Ident::new(name).into(),
         uses_odbc_syntax: false,

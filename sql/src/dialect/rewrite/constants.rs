@@ -11,8 +11,14 @@ use super::build::{cast_to, take};
 pub(super) fn int4(expr: &mut Expr) {
     match expr {
         Expr::Nested(inner) => int4(inner),
-        Expr::Value(_) | Expr::UnaryOp { op: UnaryOperator::Minus, .. } => {
-            let Some(digits) = integer_digits(expr) else { return };
+        Expr::Value(_)
+        | Expr::UnaryOp {
+            op: UnaryOperator::Minus,
+            ..
+        } => {
+            let Some(digits) = integer_digits(expr) else {
+                return;
+            };
             if digits.parse::<i32>().is_ok() {
                 let inner = take(expr);
                 *expr = cast_to(inner, DataType::Int(None));
@@ -33,15 +39,23 @@ pub(super) fn int4(expr: &mut Expr) {
 fn integer_digits(expr: &Expr) -> Option<String> {
     let (sign, value) = match expr {
         Expr::Value(value) => ("", value),
-        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match &**expr {
+        Expr::UnaryOp {
+            op: UnaryOperator::Minus,
+            expr,
+        } => match &**expr {
             Expr::Value(value) => ("-", value),
             _ => return None,
         },
         _ => return None,
     };
-    let Value::Number(digits, false) = &value.value else { return None };
+    let Value::Number(digits, false) = &value.value else {
+        return None;
+    };
     let digits = digits.replace('_', "");
-    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| format!("{sign}{digits}"))
+    digits
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| format!("{sign}{digits}"))
 }
 
 /// The ordinal in `GROUP BY 1`, should a cast stand around it.

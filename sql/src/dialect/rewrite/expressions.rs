@@ -44,7 +44,13 @@ impl VisitorMut for Expressions {
     }
 
     fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> Flow {
-        if let TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } = table {
+        if let TableFactor::Table {
+            name,
+            args: Some(_),
+            ..
+        }
+        | TableFactor::Function { name, .. } = table
+        {
             strip_catalog(name);
         }
         ControlFlow::Continue(())
@@ -67,7 +73,11 @@ impl VisitorMut for Expressions {
         if let SetExpr::Values(values) = &mut *query.body
             && !self.is_insert
         {
-            values.rows.iter_mut().flat_map(|row| &mut row.content).for_each(int4);
+            values
+                .rows
+                .iter_mut()
+                .flat_map(|row| &mut row.content)
+                .for_each(int4);
         }
         ControlFlow::Continue(())
     }
@@ -91,9 +101,11 @@ fn rewrite(expr: &mut Expr) -> Result<(), SqlError> {
                 int4(right);
             }
         }
-        Expr::Collate { .. } => collate(expr)?,
         Expr::Cast { .. } | Expr::TypedString(_) => cast(expr),
-        Expr::AtTimeZone { timestamp, time_zone } => {
+        Expr::AtTimeZone {
+            timestamp,
+            time_zone,
+        } => {
             let args = vec![take(time_zone), take(timestamp)];
             *expr = call("timezone", args);
         }
@@ -106,12 +118,21 @@ fn rewrite(expr: &mut Expr) -> Result<(), SqlError> {
                 arguments(function).for_each(int4);
             }
         }
-        Expr::Case { conditions, else_result, .. } => {
-            conditions.iter_mut().for_each(|when| int4(&mut when.result));
+        Expr::Case {
+            conditions,
+            else_result,
+            ..
+        } => {
+            conditions
+                .iter_mut()
+                .for_each(|when| int4(&mut when.result));
             else_result.iter_mut().for_each(|expr| int4(expr));
         }
         Expr::Array(array) => array.elem.iter_mut().for_each(int4),
-        Expr::UnaryOp { op: UnaryOperator::BitwiseNot, expr } => int4(expr),
+        Expr::UnaryOp {
+            op: UnaryOperator::BitwiseNot,
+            expr,
+        } => int4(expr),
         _ => {}
     }
     Ok(())
@@ -159,30 +180,26 @@ fn named_operator(parts: &[String]) -> Result<BinaryOperator, SqlError> {
 }
 
 fn no_operator(name: &str) -> SqlError {
-    SqlError::new(SqlState::UNDEFINED_FUNCTION, format!("operator does not exist: {name}"))
-}
-
-/// Text is compared byte by byte, which is what these collations do; there are no others.
-fn collate(expr: &mut Expr) -> Result<(), SqlError> {
-    let Expr::Collate { expr: inner, collation } = expr else { return Ok(()) };
-    let name = collation.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.as_str());
-    match name {
-        Some("default" | "C" | "POSIX" | "ucs_basic") => {
-            *expr = take(inner);
-            Ok(())
-        }
-        _ => Err(SqlError::unsupported(format!("collation {collation}"))),
-    }
+    SqlError::new(
+        SqlState::UNDEFINED_FUNCTION,
+        format!("operator does not exist: {name}"),
+    )
 }
 
 /// `FETCH FIRST n ROWS ONLY` is `LIMIT n`.
 fn fetch_to_limit(query: &mut Query) {
-    let Some(fetch) = query.fetch.take() else { return };
+    let Some(fetch) = query.fetch.take() else {
+        return;
+    };
     let rows = fetch.quantity.unwrap_or_else(|| number(1));
     match &mut query.limit_clause {
         Some(LimitClause::LimitOffset { limit, .. }) => *limit = Some(rows),
         clause => {
-            *clause = Some(LimitClause::LimitOffset { limit: Some(rows), offset: None, limit_by: Vec::new() });
+            *clause = Some(LimitClause::LimitOffset {
+                limit: Some(rows),
+                offset: None,
+                limit_by: Vec::new(),
+            });
         }
     }
 }
@@ -190,7 +207,8 @@ fn fetch_to_limit(query: &mut Query) {
 /// `pg_catalog.f` is `f`: DataFusion's functions are in no schema.
 fn strip_catalog(name: &mut ObjectName) {
     let is_catalog = |part: &ObjectNamePart| {
-        part.as_ident().is_some_and(|ident| ident.value == "pg_catalog")
+        part.as_ident()
+            .is_some_and(|ident| ident.value == "pg_catalog")
     };
     if name.0.len() == 2 && is_catalog(&name.0[0]) {
         name.0.remove(0);
@@ -217,8 +235,19 @@ fn keeps_type(function: &Function) -> bool {
     name.is_some_and(|ident| {
         matches!(
             ident.value.as_str(),
-            "abs" | "array_agg" | "avg" | "coalesce" | "first" | "greatest" | "last" | "least" | "max"
-                | "min" | "mod" | "nullif" | "sum"
+            "abs"
+                | "array_agg"
+                | "avg"
+                | "coalesce"
+                | "first"
+                | "greatest"
+                | "last"
+                | "least"
+                | "max"
+                | "min"
+                | "mod"
+                | "nullif"
+                | "sum"
         )
     })
 }

@@ -22,7 +22,9 @@ struct Named {
 /// Puts the arguments of `time_bucket` in order, if some are named.
 pub(super) fn order(function: &mut Function) -> Result<(), SqlError> {
     let name = function.name.0.last().and_then(|part| part.as_ident());
-    let FunctionArguments::List(list) = &mut function.args else { return Ok(()) };
+    let FunctionArguments::List(list) = &mut function.args else {
+        return Ok(());
+    };
     let is_named = |arg: &FunctionArg| !matches!(arg, FunctionArg::Unnamed(_));
     if name.is_none_or(|ident| ident.value != "time_bucket") || !list.args.iter().any(is_named) {
         return Ok(());
@@ -35,10 +37,16 @@ pub(super) fn order(function: &mut Function) -> Result<(), SqlError> {
                 positional.push(expr);
                 continue;
             }
-            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), .. }
-            | FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(expr), .. } => {
-                (name.value, expr)
+            FunctionArg::Named {
+                name,
+                arg: FunctionArgExpr::Expr(expr),
+                ..
             }
+            | FunctionArg::ExprNamed {
+                name: Expr::Identifier(name),
+                arg: FunctionArgExpr::Expr(expr),
+                ..
+            } => (name.value, expr),
             _ => return Err(no_such_function()),
         };
         let slot = match name.as_str() {
@@ -52,19 +60,31 @@ pub(super) fn order(function: &mut Function) -> Result<(), SqlError> {
         *slot = Some(expr);
     }
     let args = named.in_order(positional)?;
-    list.args = args.into_iter().map(|expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))).collect();
+    list.args = args
+        .into_iter()
+        .map(|expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)))
+        .collect();
     Ok(())
 }
 
 impl Named {
     fn in_order(self, positional: Vec<Expr>) -> Result<Vec<Expr>, SqlError> {
         let mut positional = positional.into_iter();
-        let width = positional.next().or(self.width).ok_or_else(no_such_function)?;
-        let time = positional.next().or(self.time).ok_or_else(no_such_function)?;
+        let width = positional
+            .next()
+            .or(self.width)
+            .ok_or_else(no_such_function)?;
+        let time = positional
+            .next()
+            .or(self.time)
+            .ok_or_else(no_such_function)?;
         let mut args = vec![width, time];
         let typed = |expr: Option<Expr>, ty: DataType| expr.map(|expr| with_type(expr, ty));
         let zoned = DataType::Timestamp(None, TimezoneInfo::Tz);
-        let interval = DataType::Interval { fields: None, precision: None };
+        let interval = DataType::Interval {
+            fields: None,
+            precision: None,
+        };
         let (origin, offset) = (typed(self.origin, zoned), typed(self.offset, interval));
         let rest: Vec<Expr> = positional.collect();
         match (self.zone, rest.len(), origin, offset) {
@@ -89,7 +109,9 @@ impl Named {
 /// A string is one of the type that its name asks for.
 fn with_type(expr: Expr, ty: DataType) -> Expr {
     match &expr {
-        Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)) => cast_to(expr, ty),
+        Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)) => {
+            cast_to(expr, ty)
+        }
         _ => expr,
     }
 }

@@ -30,7 +30,10 @@ pub(super) fn name_top(query: &mut Query) -> Option<Vec<String>> {
     };
     let names = names_of(&select.projection);
     let order_by = match &mut query.order_by {
-        Some(ast::OrderBy { kind: OrderByKind::Expressions(items), .. }) => &mut items[..],
+        Some(ast::OrderBy {
+            kind: OrderByKind::Expressions(items),
+            ..
+        }) => &mut items[..],
         _ => &mut [],
     };
     let captured = captured(select, order_by);
@@ -98,10 +101,18 @@ fn names_of(items: &[SelectItem]) -> Option<Vec<String>> {
 ///
 /// In the outermost query a `*` may bring any name, so that everything beside it gets a mark; names
 /// of inner queries are referred to from outside, so they get one only where they must.
-fn name_items(items: &mut [SelectItem], captured: &HashSet<String>, top: bool) -> Vec<(String, String)> {
-    let wildcard = items.iter().any(|item| matches!(item, SelectItem::Wildcard(_)));
+fn name_items(
+    items: &mut [SelectItem],
+    captured: &HashSet<String>,
+    top: bool,
+) -> Vec<(String, String)> {
+    let wildcard = items
+        .iter()
+        .any(|item| matches!(item, SelectItem::Wildcard(_)));
     let some_wildcard = wildcard
-        || items.iter().any(|item| matches!(item, SelectItem::QualifiedWildcard(..)));
+        || items
+            .iter()
+            .any(|item| matches!(item, SelectItem::QualifiedWildcard(..)));
     let mut seen = HashSet::new();
     let mut renamed = Vec::new();
     for (index, item) in items.iter_mut().enumerate() {
@@ -116,18 +127,29 @@ fn name_items(items: &mut [SelectItem], captured: &HashSet<String>, top: bool) -
         let plain = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
         let is_alias = alias.is_some();
         let name = alias.unwrap_or_else(|| column_name(expr));
-        let beside_wildcard = if top { some_wildcard } else { wildcard && plain && !is_alias };
+        let beside_wildcard = if top {
+            some_wildcard
+        } else {
+            wildcard && plain && !is_alias
+        };
         let again = !seen.insert(name.clone());
         let mark = again || beside_wildcard || (!plain && captured.contains(&name));
         if !mark && (plain || is_alias) {
             continue;
         }
-        let unique = if mark { format!("{name}{MARK}{index}") } else { name.clone() };
+        let unique = if mark {
+            format!("{name}{MARK}{index}")
+        } else {
+            name.clone()
+        };
         if mark {
             renamed.push((name, unique.clone()));
         }
         let expr = std::mem::replace(expr, Expr::Identifier(Ident::new("")));
-        *item = SelectItem::ExprWithAlias { expr, alias: quoted(unique) };
+        *item = SelectItem::ExprWithAlias {
+            expr,
+            alias: quoted(unique),
+        };
     }
     renamed
 }
@@ -146,9 +168,9 @@ fn captured(select: &Select, order_by: &[ast::OrderByExpr]) -> HashSet<String> {
         fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
             match expr {
                 Expr::Identifier(ident) => self.0.insert(ident.value.clone()),
-                Expr::CompoundIdentifier(parts) => {
-                    parts.last().is_some_and(|ident| self.0.insert(ident.value.clone()))
-                }
+                Expr::CompoundIdentifier(parts) => parts
+                    .last()
+                    .is_some_and(|ident| self.0.insert(ident.value.clone())),
                 _ => false,
             };
             ControlFlow::Continue(())
@@ -190,7 +212,9 @@ fn figure(expr: &Expr) -> (Strength, String) {
     };
     match expr {
         Expr::Identifier(ident) => strong(&ident.value),
-        Expr::CompoundIdentifier(parts) => parts.last().map_or_else(none, |ident| strong(&ident.value)),
+        Expr::CompoundIdentifier(parts) => {
+            parts.last().map_or_else(none, |ident| strong(&ident.value))
+        }
         Expr::CompoundFieldAccess { root, access_chain } => {
             let field = access_chain.iter().rev().find_map(|access| match access {
                 ast::AccessExpr::Dot(Expr::Identifier(ident)) => Some(ident),
@@ -203,18 +227,26 @@ fn figure(expr: &Expr) -> (Strength, String) {
             Some(ident) => strong(&ident.value),
             None => none(),
         },
-        Expr::Cast { expr, data_type, .. } => or(figure(expr), &super::types::internal_name(data_type)),
-        Expr::TypedString(string) => (Strength::Weak, super::types::internal_name(&string.data_type)),
+        Expr::Cast {
+            expr, data_type, ..
+        } => or(figure(expr), &super::types::internal_name(data_type)),
+        Expr::TypedString(string) => (
+            Strength::Weak,
+            super::types::internal_name(&string.data_type),
+        ),
         Expr::Interval(_) => (Strength::Weak, "interval".to_owned()),
-        Expr::Case { else_result, .. } => {
-            or(else_result.as_ref().map_or_else(none, |expr| figure(expr)), "case")
-        }
+        Expr::Case { else_result, .. } => or(
+            else_result.as_ref().map_or_else(none, |expr| figure(expr)),
+            "case",
+        ),
         Expr::AtTimeZone { .. } => strong("timezone"),
         Expr::Extract { .. } => strong("extract"),
         Expr::Ceil { .. } => strong("ceil"),
         Expr::Floor { .. } => strong("floor"),
         Expr::Position { .. } => strong("position"),
-        Expr::Substring { shorthand: true, .. } => strong("substr"),
+        Expr::Substring {
+            shorthand: true, ..
+        } => strong("substr"),
         Expr::Substring { .. } => strong("substring"),
         Expr::Overlay { .. } => strong("overlay"),
         Expr::Trim { trim_where, .. } => strong(match trim_where {
@@ -227,7 +259,9 @@ fn figure(expr: &Expr) -> (Strength, String) {
         Expr::Exists { negated: false, .. } => strong("exists"),
         Expr::IsNormalized { negated: false, .. } => strong("is_normalized"),
         Expr::Subquery(query) => match leftmost(&query.body) {
-            Some([SelectItem::ExprWithAlias { alias, .. }, ..]) => strong(output_name(&alias.value)),
+            Some([SelectItem::ExprWithAlias { alias, .. }, ..]) => {
+                strong(output_name(&alias.value))
+            }
             Some([SelectItem::UnnamedExpr(expr), ..]) => figure(expr),
             Some(_) => none(),
             None => strong("column1"),

@@ -66,17 +66,18 @@ pub(super) fn special(ty: &DataType) -> Option<Special> {
 pub(super) fn plain(ty: DataType) -> DataType {
     if let DataType::Custom(name, modifiers) = &ty
         && modifiers.is_empty()
-        && let Some("text" | "name" | "char" | "cstring" | "unknown" | "varchar" | "bpchar") = custom(name)
+        && let Some("text" | "name" | "char" | "cstring" | "unknown" | "varchar" | "bpchar") =
+            custom(name)
     {
         return DataType::Text;
     }
     match ty {
-        DataType::Varchar(None) | DataType::CharVarying(None) | DataType::CharacterVarying(None) => {
-            DataType::Text
-        }
-        DataType::Array(ArrayElemTypeDef::SquareBracket(element, size)) => {
-            DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(plain(*element)), size))
-        }
+        DataType::Varchar(None)
+        | DataType::CharVarying(None)
+        | DataType::CharacterVarying(None) => DataType::Text,
+        DataType::Array(ArrayElemTypeDef::SquareBracket(element, size)) => DataType::Array(
+            ArrayElemTypeDef::SquareBracket(Box::new(plain(*element)), size),
+        ),
         ty => ty,
     }
 }
@@ -92,7 +93,10 @@ pub(super) fn is_oid(ty: &DataType) -> bool {
 
 /// The name of a type that sqlparser left as it was written, with or without `pg_catalog.`.
 fn custom(name: &ObjectName) -> Option<&str> {
-    let mut parts = name.0.iter().map(|part| part.as_ident().map(|ident| ident.value.as_str()));
+    let mut parts = name
+        .0
+        .iter()
+        .map(|part| part.as_ident().map(|ident| ident.value.as_str()));
     match (parts.next()?, parts.next(), parts.next()) {
         (Some(name), None, None) => Some(name),
         (Some("pg_catalog"), Some(Some(name)), None) => Some(name),
@@ -112,7 +116,9 @@ pub(super) fn internal_name(ty: &DataType) -> String {
         DataType::Float(_) | DataType::Float8 | DataType::DoublePrecision => "float8",
         DataType::Numeric(_) | DataType::Decimal(_) | DataType::Dec(_) => "numeric",
         DataType::Text => "text",
-        DataType::Varchar(_) | DataType::CharVarying(_) | DataType::CharacterVarying(_) => "varchar",
+        DataType::Varchar(_) | DataType::CharVarying(_) | DataType::CharacterVarying(_) => {
+            "varchar"
+        }
         DataType::Char(_) | DataType::Character(_) => "bpchar",
         DataType::Bytea => "bytea",
         DataType::Date => "date",
@@ -125,7 +131,9 @@ pub(super) fn internal_name(ty: &DataType) -> String {
         DataType::JSON => "json",
         DataType::JSONB => "jsonb",
         DataType::Regclass => "regclass",
-        DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => return internal_name(element),
+        DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => {
+            return internal_name(element);
+        }
         DataType::Custom(name, _) => match name.0.last().and_then(|part| part.as_ident()) {
             Some(ident) => &ident.value,
             None => "?column?",

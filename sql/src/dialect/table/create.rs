@@ -58,7 +58,11 @@ pub(crate) fn parse_drop(at: &mut Cursor<'_>) -> Result<Statement> {
     let if_exists = at.take(&["if", "exists"]);
     let names = at.list(Cursor::table_name)?;
     let cascade = at.take_one_of(&["cascade", "restrict"]) == Some("cascade");
-    Ok(Statement::DropTable(DropTable { names, if_exists, cascade }))
+    Ok(Statement::DropTable(DropTable {
+        names,
+        if_exists,
+        cascade,
+    }))
 }
 
 /// A column or a constraint of the table.
@@ -138,10 +142,6 @@ fn column(at: &mut Cursor<'_>, table: &mut CreateTable) -> Result<ColumnDefiniti
             no_constraint_attributes(at)?;
             continue;
         }
-        if at.take(&["collate"]) {
-            collation(at)?;
-            continue;
-        }
         match at.word() {
             Some("unique") => return at.unsupported("UNIQUE"),
             Some("check") => return at.unsupported("CHECK"),
@@ -156,20 +156,13 @@ fn column(at: &mut Cursor<'_>, table: &mut CreateTable) -> Result<ColumnDefiniti
     if !matches!(at.peek(), Some(Token::Comma | Token::RParen)) {
         return at.syntax_error();
     }
-    Ok(ColumnDefinition { name, ty, not_null: nullable == Some(false), default, position })
-}
-
-/// The collation of a column: bytes are compared, so only those that compare bytes.
-fn collation(at: &mut Cursor<'_>) -> Result<()> {
-    let place = at.position();
-    let mut name = at.name()?;
-    while at.take_token(&Token::Period) {
-        name = at.name()?;
-    }
-    match name.as_str() {
-        "default" | "C" | "POSIX" | "ucs_basic" => Ok(()),
-        _ => Err(SqlError::unsupported(format!("collation \"{name}\"")).at(place)),
-    }
+    Ok(ColumnDefinition {
+        name,
+        ty,
+        not_null: nullable == Some(false),
+        default,
+        position,
+    })
 }
 
 /// Primary keys are checked at once and have no index of their own.
@@ -198,8 +191,18 @@ fn default_value(at: &mut Cursor<'_>) -> Result<ast::Expr> {
                     && word.quote_style.is_none()
                     && matches!(
                         word.value.as_str(),
-                        "constraint" | "not" | "null" | "default" | "primary" | "unique" | "check"
-                            | "references" | "generated" | "collate" | "compression" | "storage"
+                        "constraint"
+                            | "not"
+                            | "null"
+                            | "default"
+                            | "primary"
+                            | "unique"
+                            | "check"
+                            | "references"
+                            | "generated"
+                            | "collate"
+                            | "compression"
+                            | "storage"
                     ) =>
             {
                 break;
@@ -209,7 +212,11 @@ fn default_value(at: &mut Cursor<'_>) -> Result<ast::Expr> {
         end += 1;
     }
     let expr = at.sqlparser_until(end, |parser| parser.parse_expr())?;
-    if at.index < end { at.syntax_error() } else { Ok(expr) }
+    if at.index < end {
+        at.syntax_error()
+    } else {
+        Ok(expr)
+    }
 }
 
 /// What follows the columns.
@@ -262,7 +269,10 @@ fn option(at: &mut Cursor<'_>) -> Result<(String, OptionValue)> {
 /// Columns once each, and the key's columns among them.
 fn resolve_key(table: &mut CreateTable) -> Result<()> {
     for (index, column) in table.columns.iter().enumerate() {
-        if table.columns[..index].iter().any(|before| before.name == column.name) {
+        if table.columns[..index]
+            .iter()
+            .any(|before| before.name == column.name)
+        {
             let message = format!("column \"{}\" specified more than once", column.name);
             return Err(SqlError::new(SqlState::DUPLICATE_COLUMN, message).at(column.position));
         }
@@ -284,6 +294,9 @@ fn resolve_key(table: &mut CreateTable) -> Result<()> {
 fn second_key(table: &CreateTable) -> SqlError {
     SqlError::new(
         SqlState::INVALID_TABLE_DEFINITION,
-        format!("multiple primary keys for table \"{}\" are not allowed", table.name.name),
+        format!(
+            "multiple primary keys for table \"{}\" are not allowed",
+            table.name.name
+        ),
     )
 }

@@ -14,15 +14,22 @@ pub(super) fn summary(statement: &Statement) -> String {
         Statement::Copy(copy) => self::copy(copy),
         Statement::Explain(explain) => format!(
             "Explain analyze={} verbose={} costs={} {:?}: {}",
-            explain.analyze, explain.verbose, explain.costs, explain.format,
+            explain.analyze,
+            explain.verbose,
+            explain.costs,
+            explain.format,
             summary(&explain.statement)
         ),
         Statement::Prepare(prepare) => format!(
             "Prepare {} {:?} {:?}: {}",
-            prepare.name, prepare.types, prepare.text, summary(&prepare.statement)
+            prepare.name,
+            prepare.types,
+            prepare.text,
+            summary(&prepare.statement)
         ),
         Statement::Execute(execute) => {
-            let arguments: Vec<String> = execute.arguments.iter().map(ToString::to_string).collect();
+            let arguments: Vec<String> =
+                execute.arguments.iter().map(ToString::to_string).collect();
             format!("Execute {}({})", execute.name, arguments.join(", "))
         }
         Statement::Declare(declare) => format!(
@@ -38,7 +45,12 @@ pub(super) fn summary(statement: &Statement) -> String {
                     None => value(&argument.value),
                 })
                 .collect();
-            format!("Admin {:?}({}) as {:?}", call.function, arguments.join(", "), call.column)
+            format!(
+                "Admin {:?}({}) as {:?}",
+                call.function,
+                arguments.join(", "),
+                call.column
+            )
         }
         other => format!("{other:?}"),
     }
@@ -48,7 +60,9 @@ fn value(value: &AdminValue) -> String {
     match value {
         AdminValue::Expression(expr) => format!("Expression({expr})"),
         AdminValue::Dimension { kind, column, size } => {
-            let size = size.as_ref().map_or_else(|| "-".to_owned(), |size| self::value(size));
+            let size = size
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), |size| self::value(size));
             format!("{kind:?}({column}, {size})")
         }
         other => format!("{other:?}"),
@@ -57,13 +71,24 @@ fn value(value: &AdminValue) -> String {
 
 fn create_table(table: &CreateTable) -> String {
     let columns = table.columns.iter().map(|column| {
-        let default = column.default.as_ref().map(|default| format!(" default {default}"));
+        let default = column
+            .default
+            .as_ref()
+            .map(|default| format!(" default {default}"));
         let not_null = if column.not_null { " not null" } else { "" };
-        format!("{} {}{not_null}{}", column.name, column.ty.name(), default.unwrap_or_default())
+        format!(
+            "{} {}{not_null}{}",
+            column.name,
+            column.ty.name(),
+            default.unwrap_or_default()
+        )
     });
     format!(
         "CreateTable {} if_not_exists={} [{}] key={:?} options={:?}",
-        table.name, table.if_not_exists, columns.collect::<Vec<_>>().join(", "), table.primary_key,
+        table.name,
+        table.if_not_exists,
+        columns.collect::<Vec<_>>().join(", "),
+        table.primary_key,
         table.options
     )
 }
@@ -76,12 +101,19 @@ fn copy(copy: &Copy) -> String {
     let options = &copy.options;
     let mut text = format!(
         "Copy {:?} {source} {:?} delimiter={:?} null={:?}",
-        copy.direction, options.format, char::from(options.delimiter), options.null
+        copy.direction,
+        options.format,
+        char::from(options.delimiter),
+        options.null
     );
     if options.header != CopyHeader::Absent {
         text += &format!(" header={:?}", options.header);
     }
-    text += &format!(" quote={:?} escape={:?}", char::from(options.quote), char::from(options.escape));
+    text += &format!(
+        " quote={:?} escape={:?}",
+        char::from(options.quote),
+        char::from(options.escape)
+    );
     for (name, columns) in [
         ("force_quote", &options.force_quote),
         ("force_not_null", &options.force_not_null),

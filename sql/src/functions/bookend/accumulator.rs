@@ -21,7 +21,11 @@ pub(super) struct One {
 
 impl One {
     pub(super) fn new(end: End, value: &DataType, time: &DataType) -> Result<Self> {
-        Ok(One { end, value: ScalarValue::try_from(value)?, time: ScalarValue::try_from(time)? })
+        Ok(One {
+            end,
+            value: ScalarValue::try_from(value)?,
+            time: ScalarValue::try_from(time)?,
+        })
     }
 
     /// The row of a batch that is nearest to the end, if one has a time.
@@ -32,14 +36,22 @@ impl One {
             End::Last => Ordering::Greater,
         };
         let rows = (0..times.len()).filter(|row| times.is_valid(*row));
-        Ok(rows.reduce(|best, row| if compare(row, best) == better { row } else { best }))
+        Ok(rows.reduce(|best, row| {
+            if compare(row, best) == better {
+                row
+            } else {
+                best
+            }
+        }))
     }
 }
 
 impl Accumulator for One {
     fn update_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
         let (values, times) = (&columns[0], &columns[1]);
-        let Some(row) = self.best_row(times)? else { return Ok(()) };
+        let Some(row) = self.best_row(times)? else {
+            return Ok(());
+        };
         let time = ScalarValue::try_from_array(times, row)?;
         if self.time.is_null() || self.end.is_better(&time, &self.time) {
             self.value = ScalarValue::try_from_array(values, row)?;

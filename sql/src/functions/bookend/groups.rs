@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, PrimitiveArray};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, PrimitiveArray,
+};
 use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int64Type};
@@ -123,7 +125,10 @@ impl GroupsAccumulator for Groups {
         let times = to_i64(&columns[1])?;
         let times = times.as_primitive::<Int64Type>();
         let nulls = merge(times.nulls(), filter);
-        let times: ArrayRef = Arc::new(PrimitiveArray::<Int64Type>::new(times.values().clone(), nulls));
+        let times: ArrayRef = Arc::new(PrimitiveArray::<Int64Type>::new(
+            times.values().clone(),
+            nulls,
+        ));
         Ok(vec![columns[0].clone(), from_i64(&times, &self.time_type)?])
     }
 

@@ -14,11 +14,11 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDFImpl, GroupsAccumulator, Signature, Volatility,
 };
-use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 
 use super::fault;
 use crate::error::SqlState;
@@ -50,11 +50,17 @@ pub(super) struct Bookend {
 
 impl Bookend {
     pub(super) fn first() -> Self {
-        Bookend { end: End::First, signature: Signature::user_defined(Volatility::Immutable) }
+        Bookend {
+            end: End::First,
+            signature: Signature::user_defined(Volatility::Immutable),
+        }
     }
 
     pub(super) fn last() -> Self {
-        Bookend { end: End::Last, signature: Signature::user_defined(Volatility::Immutable) }
+        Bookend {
+            end: End::Last,
+            signature: Signature::user_defined(Volatility::Immutable),
+        }
     }
 }
 
@@ -99,15 +105,31 @@ impl AggregateUDFImpl for Bookend {
     /// The value's own field, so that it keeps its PostgreSQL type.
     fn return_field(&self, fields: &[FieldRef]) -> Result<FieldRef> {
         match fields.first() {
-            Some(value) => Ok(Arc::new(value.as_ref().clone().with_name(self.name()).with_nullable(true))),
+            Some(value) => Ok(Arc::new(
+                value
+                    .as_ref()
+                    .clone()
+                    .with_name(self.name())
+                    .with_nullable(true),
+            )),
             None => plan_err!("{} takes a value and a time", self.name()),
         }
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        let value = args.return_field.as_ref().clone().with_name(format_state_name(args.name, "value"));
-        let time = args.input_fields[1].as_ref().clone().with_name(format_state_name(args.name, "time"));
-        Ok(vec![Arc::new(value.with_nullable(true)), Arc::new(time.with_nullable(true))])
+        let value = args
+            .return_field
+            .as_ref()
+            .clone()
+            .with_name(format_state_name(args.name, "value"));
+        let time = args.input_fields[1]
+            .as_ref()
+            .clone()
+            .with_name(format_state_name(args.name, "time"));
+        Ok(vec![
+            Arc::new(value.with_nullable(true)),
+            Arc::new(time.with_nullable(true)),
+        ])
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
@@ -120,7 +142,10 @@ impl AggregateUDFImpl for Bookend {
         values::Values::supports(&value) && groups::supports_time(&time)
     }
 
-    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+    fn create_groups_accumulator(
+        &self,
+        args: AccumulatorArgs,
+    ) -> Result<Box<dyn GroupsAccumulator>> {
         let (value, time) = types_of(&args);
         Ok(Box::new(groups::Groups::new(self.end, &value, time)?))
     }
@@ -132,6 +157,10 @@ impl AggregateUDFImpl for Bookend {
 
 /// The types of value and time.
 fn types_of(args: &AccumulatorArgs<'_>) -> (DataType, DataType) {
-    let of = |index: usize| args.expr_fields.get(index).map_or(DataType::Null, |f| f.data_type().clone());
+    let of = |index: usize| {
+        args.expr_fields
+            .get(index)
+            .map_or(DataType::Null, |f| f.data_type().clone())
+    };
     (of(0), of(1))
 }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::array::downcast_primitive;
 use datafusion::arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, LargeBinaryArray,
     LargeStringArray, PrimitiveArray, StringArray,
 };
 use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::DataType;
-use datafusion::arrow::array::downcast_primitive;
 use datafusion::common::{Result, not_impl_err};
 use datafusion::logical_expr::EmitTo;
 
@@ -32,8 +32,11 @@ impl Values {
     pub(super) fn new(ty: &DataType) -> Result<Self> {
         macro_rules! primitive {
             ($t:ty) => {
-                Box::new(Primitive::<$t> { ty: ty.clone(), values: Vec::new(), valid: Vec::new() })
-                    as Box<dyn Column>
+                Box::new(Primitive::<$t> {
+                    ty: ty.clone(),
+                    values: Vec::new(),
+                    valid: Vec::new(),
+                }) as Box<dyn Column>
             };
         }
         let column: Box<dyn Column> = downcast_primitive! {
@@ -160,7 +163,8 @@ impl Column for Bytes {
                     if std::mem::replace(&mut self.batches[group], self.batch) == self.batch {
                         continue;
                     }
-                    let value: Option<&[u8]> = array.is_valid(row).then(|| array.value(row).as_ref());
+                    let value: Option<&[u8]> =
+                        array.is_valid(row).then(|| array.value(row).as_ref());
                     let slot = &mut self.values[group];
                     self.bytes -= slot.as_ref().map_or(0, |old| old.len());
                     self.bytes += value.map_or(0, <[u8]>::len);
@@ -179,7 +183,11 @@ impl Column for Bytes {
     fn take(&mut self, emit: EmitTo) -> ArrayRef {
         let values = emit.take_needed(&mut self.values);
         emit.take_needed(&mut self.batches);
-        self.bytes -= values.iter().flatten().map(|value| value.len()).sum::<usize>();
+        self.bytes -= values
+            .iter()
+            .flatten()
+            .map(|value| value.len())
+            .sum::<usize>();
         let bytes = values.iter().map(|value| value.as_deref());
         // Text went in as text.
         let text = |value: Option<&'_ [u8]>| value.map(|v| String::from_utf8_lossy(v).into_owned());
@@ -192,6 +200,8 @@ impl Column for Bytes {
     }
 
     fn size(&self) -> usize {
-        self.values.capacity() * size_of::<Option<Box<[u8]>>>() + self.batches.capacity() * 4 + self.bytes
+        self.values.capacity() * size_of::<Option<Box<[u8]>>>()
+            + self.batches.capacity() * 4
+            + self.bytes
     }
 }

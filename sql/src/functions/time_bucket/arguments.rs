@@ -16,12 +16,17 @@ use crate::functions::{fault, timezone};
 const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 
 fn is_text(ty: &DataType) -> bool {
-    matches!(ty, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8)
+    matches!(
+        ty,
+        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8
+    )
 }
 
 fn no_such_function(types: &[DataType]) -> DataFusionError {
-    let types: Vec<String> =
-        types.iter().map(|ty| crate::types::PgType::of_arrow(ty).name()).collect();
+    let types: Vec<String> = types
+        .iter()
+        .map(|ty| crate::types::PgType::of_arrow(ty).name())
+        .collect();
     fault(
         SqlState::UNDEFINED_FUNCTION,
         format!("function time_bucket({}) does not exist", types.join(", ")),
@@ -53,14 +58,18 @@ pub(super) fn coerce(types: &[DataType]) -> Result<Vec<DataType>> {
         [] => {}
         [DataType::Interval(_)] => out.push(INTERVAL),
         [DataType::Timestamp(..) | DataType::Date32 | DataType::Date64] => out.push(value),
-        [zone] if has_zone && (is_text(zone) || *zone == DataType::Null) => out.push(DataType::Utf8),
+        [zone] if has_zone && (is_text(zone) || *zone == DataType::Null) => {
+            out.push(DataType::Utf8)
+        }
         [text] if is_text(text) => {
             let error = SqlError::new(SqlState::AMBIGUOUS_FUNCTION, "function time_bucket is not unique")
                 .with_hint("Could not choose a best candidate function. You might need to add explicit type casts.");
             return Err(DataFusionError::External(Box::new(error)));
         }
         [DataType::Null] => out.push(value),
-        [zone, rest @ ..] if has_zone && rest.len() <= 2 && (is_text(zone) || *zone == DataType::Null) => {
+        [zone, rest @ ..]
+            if has_zone && rest.len() <= 2 && (is_text(zone) || *zone == DataType::Null) =>
+        {
             out.push(DataType::Utf8);
             out.push(value);
             if rest.len() == 2 {
@@ -79,7 +88,11 @@ fn coerce_numbers(types: &[DataType]) -> Result<Vec<DataType>> {
         DataType::Int32 => DataType::Int32,
         _ => DataType::Int64,
     };
-    if types.len() > 3 || !types.iter().all(|ty| ty.is_integer() || *ty == DataType::Null) {
+    if types.len() > 3
+        || !types
+            .iter()
+            .all(|ty| ty.is_integer() || *ty == DataType::Null)
+    {
         return Err(no_such_function(types));
     }
     Ok(vec![value; types.len()])
@@ -98,7 +111,9 @@ impl Arguments {
             ColumnarValue::Scalar(scalar) => scalar.to_array_of_size(rows),
             ColumnarValue::Array(array) => Ok(array.clone()),
         });
-        Ok(Arguments { columns: columns.collect::<Result<_>>()? })
+        Ok(Arguments {
+            columns: columns.collect::<Result<_>>()?,
+        })
     }
 
     /// What a row does to its time; none if that is NULL. An origin or offset that is NULL is one
@@ -118,7 +133,9 @@ impl Arguments {
             };
             return Err(fault(SqlState::FEATURE_NOT_SUPPORTED, message));
         }
-        let Some(third) = self.columns.get(1) else { return Ok(Some(bucketer)) };
+        let Some(third) = self.columns.get(1) else {
+            return Ok(Some(bucketer));
+        };
         if third.is_null(row) {
             return Ok(None);
         }
@@ -127,7 +144,10 @@ impl Arguments {
             return Ok(Some(bucketer));
         }
         let zone = timezone::zone(third.as_string::<i32>().value(row))?;
-        for column in self.columns[2..].iter().filter(|column| column.is_valid(row)) {
+        for column in self.columns[2..]
+            .iter()
+            .filter(|column| column.is_valid(row))
+        {
             set(&mut bucketer, column, row);
         }
         bucketer.origin = bucketer.origin.map(|origin| timezone::local(&zone, origin));
@@ -143,7 +163,8 @@ fn set(bucketer: &mut Bucketer, column: &ArrayRef, row: usize) {
             bucketer.offset = Some(column.as_primitive::<IntervalMonthDayNanoType>().value(row));
         }
         DataType::Date32 => {
-            bucketer.origin = Some(i64::from(column.as_primitive::<Date32Type>().value(row)) * DAY_US);
+            bucketer.origin =
+                Some(i64::from(column.as_primitive::<Date32Type>().value(row)) * DAY_US);
         }
         _ => bucketer.origin = Some(column.as_primitive::<TimestampMicrosecondType>().value(row)),
     }

@@ -31,7 +31,11 @@ pub enum Width {
 impl Width {
     /// The width that an interval is.
     pub fn of(interval: IntervalMonthDayNano) -> Result<Width> {
-        let IntervalMonthDayNano { months, days, nanoseconds } = interval;
+        let IntervalMonthDayNano {
+            months,
+            days,
+            nanoseconds,
+        } = interval;
         if months != 0 {
             if days != 0 || nanoseconds != 0 {
                 return Err(fault(
@@ -39,16 +43,27 @@ impl Width {
                     "month intervals cannot have day or time component",
                 ));
             }
-            return if months > 0 { Ok(Width::Months(months)) } else { Err(not_positive()) };
+            return if months > 0 {
+                Ok(Width::Months(months))
+            } else {
+                Err(not_positive())
+            };
         }
         // At most 2^31 days: no overflow.
         let width = i64::from(days) * DAY_US + nanoseconds / 1000;
-        if width > 0 { Ok(Width::Fixed(width)) } else { Err(not_positive()) }
+        if width > 0 {
+            Ok(Width::Fixed(width))
+        } else {
+            Err(not_positive())
+        }
     }
 }
 
 pub(super) fn not_positive() -> datafusion::error::DataFusionError {
-    fault(SqlState::INVALID_PARAMETER_VALUE, "period must be greater than 0")
+    fault(
+        SqlState::INVALID_PARAMETER_VALUE,
+        "period must be greater than 0",
+    )
 }
 
 /// Everything about buckets but the time: what one call of `time_bucket` does to each row.
@@ -67,7 +82,12 @@ pub struct Bucketer {
 impl Bucketer {
     /// Buckets of a width, from the usual origin.
     pub fn new(width: Width) -> Self {
-        Bucketer { width, origin: None, offset: None, zone: None }
+        Bucketer {
+            width,
+            origin: None,
+            offset: None,
+            zone: None,
+        }
     }
 
     /// The beginning of the bucket of a time; both in microseconds since 1970.
@@ -79,7 +99,10 @@ impl Bucketer {
         if self.offset.is_none() && self.zone.is_none() {
             return self.floor(time);
         }
-        let mut time = self.zone.as_ref().map_or(time, |zone| timezone::local(zone, time));
+        let mut time = self
+            .zone
+            .as_ref()
+            .map_or(time, |zone| timezone::local(zone, time));
         if let Some(offset) = self.offset {
             time = shift(time, offset, -1)?;
         }
@@ -87,7 +110,10 @@ impl Bucketer {
         if let Some(offset) = self.offset {
             bucket = shift(bucket, offset, 1)?;
         }
-        Ok(self.zone.as_ref().map_or(bucket, |zone| timezone::instant(zone, bucket)))
+        Ok(self
+            .zone
+            .as_ref()
+            .map_or(bucket, |zone| timezone::instant(zone, bucket)))
     }
 
     /// The beginning of the bucket after one that begins here. Without offset and zone.
@@ -109,8 +135,14 @@ impl Bucketer {
 /// The largest multiple of `width`, counted from `origin`, that is not after `value`.
 pub(super) fn floor(value: i64, width: i64, origin: i64) -> Result<i64> {
     let origin = origin.rem_euclid(width);
-    let steps = value.checked_sub(origin).ok_or_else(out_of_range)?.div_euclid(width);
-    steps.checked_mul(width).and_then(|start| start.checked_add(origin)).ok_or_else(out_of_range)
+    let steps = value
+        .checked_sub(origin)
+        .ok_or_else(out_of_range)?
+        .div_euclid(width);
+    steps
+        .checked_mul(width)
+        .and_then(|start| start.checked_add(origin))
+        .ok_or_else(out_of_range)
 }
 
 /// The first day of a month, so many months at a time. Only the month of the origin counts.
@@ -125,7 +157,10 @@ fn floor_months(time: i64, months: i32, origin: Option<i64>) -> Result<i64> {
         .ok()
         .and_then(|year| NaiveDate::from_ymd_opt(year, month as u32 + 1, 1))
         .ok_or_else(out_of_range)?;
-    Ok(date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros())
+    Ok(date
+        .and_time(chrono::NaiveTime::MIN)
+        .and_utc()
+        .timestamp_micros())
 }
 
 /// Months since year 0.

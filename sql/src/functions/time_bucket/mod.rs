@@ -45,7 +45,9 @@ pub(super) struct TimeBucket {
 
 impl TimeBucket {
     pub(super) fn new() -> Self {
-        TimeBucket { signature: Signature::user_defined(Volatility::Immutable) }
+        TimeBucket {
+            signature: Signature::user_defined(Volatility::Immutable),
+        }
     }
 }
 
@@ -67,23 +69,37 @@ impl ScalarUDFImpl for TimeBucket {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let scalar = args
+            .args
+            .iter()
+            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if scalar { 1 } else { args.number_rows };
         let values = args.args[1].clone().into_array(rows)?;
         let out: ArrayRef = match values.data_type() {
             DataType::Timestamp(TimeUnit::Microsecond, zone) => {
                 let times = values.as_primitive::<TimestampMicrosecondType>();
-                let out: TimestampMicrosecondArray = buckets_of_times(&args.args, times, rows, Ok, Ok)?;
+                let out: TimestampMicrosecondArray =
+                    buckets_of_times(&args.args, times, rows, Ok, Ok)?;
                 Arc::new(out.with_timezone_opt(zone.clone()))
             }
             DataType::Date32 => {
                 let days = values.as_primitive::<Date32Type>();
-                let out: Date32Array = buckets_of_times(&args.args, days, rows, day_to_us, us_to_day)?;
+                let out: Date32Array =
+                    buckets_of_times(&args.args, days, rows, day_to_us, us_to_day)?;
                 Arc::new(out)
             }
-            DataType::Int16 => Arc::new(buckets_of_numbers::<Int16Type>(&args.args, values.as_primitive())?),
-            DataType::Int32 => Arc::new(buckets_of_numbers::<Int32Type>(&args.args, values.as_primitive())?),
-            _ => Arc::new(buckets_of_numbers::<Int64Type>(&args.args, values.as_primitive())?),
+            DataType::Int16 => Arc::new(buckets_of_numbers::<Int16Type>(
+                &args.args,
+                values.as_primitive(),
+            )?),
+            DataType::Int32 => Arc::new(buckets_of_numbers::<Int32Type>(
+                &args.args,
+                values.as_primitive(),
+            )?),
+            _ => Arc::new(buckets_of_numbers::<Int64Type>(
+                &args.args,
+                values.as_primitive(),
+            )?),
         };
         if scalar {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&out, 0)?));
@@ -95,7 +111,9 @@ impl ScalarUDFImpl for TimeBucket {
     fn output_ordering(&self, inputs: &[ExprProperties]) -> Result<SortProperties> {
         let constant = |input: &ExprProperties| input.sort_properties == SortProperties::Singleton;
         let others = inputs.iter().enumerate().filter(|(index, _)| *index != 1);
-        let has_zone = inputs.get(2).is_some_and(|input| input.range.data_type() == DataType::Utf8);
+        let has_zone = inputs
+            .get(2)
+            .is_some_and(|input| input.range.data_type() == DataType::Utf8);
         if has_zone || !others.into_iter().all(|(_, input)| constant(input)) {
             return Ok(SortProperties::Unordered);
         }
@@ -105,7 +123,9 @@ impl ScalarUDFImpl for TimeBucket {
     /// `time_bucket('1 hour', ts) = '12:00'` is `ts >= '12:00' AND ts < '13:00'`, by which chunks and
     /// segments can be skipped. For a constant width and the usual origin.
     fn preimage(&self, args: &[Expr], bound: &Expr, _: &SimplifyContext) -> Result<PreimageResult> {
-        let [width, time] = args else { return Ok(PreimageResult::None) };
+        let [width, time] = args else {
+            return Ok(PreimageResult::None);
+        };
         let (
             Some(ScalarValue::IntervalMonthDayNano(Some(width))),
             Some(ScalarValue::TimestampMicrosecond(Some(bound), zone)),
@@ -120,7 +140,10 @@ impl ScalarUDFImpl for TimeBucket {
             (Ok(start), Ok(end)) if start == *bound => {
                 let at = |us| ScalarValue::TimestampMicrosecond(Some(us), zone.clone());
                 let interval = Box::new(Interval::try_new(at(start), at(end))?);
-                Ok(PreimageResult::Range { expr: time.clone(), interval })
+                Ok(PreimageResult::Range {
+                    expr: time.clone(),
+                    interval,
+                })
             }
             _ => Ok(PreimageResult::None),
         }
@@ -200,7 +223,11 @@ fn try_unary<T: ArrowPrimitiveType>(
 ) -> Result<PrimitiveArray<T>> {
     let mut out = Vec::with_capacity(values.len());
     for (index, value) in values.values().iter().enumerate() {
-        out.push(if values.is_valid(index) { f(*value)? } else { T::default_value() });
+        out.push(if values.is_valid(index) {
+            f(*value)?
+        } else {
+            T::default_value()
+        });
     }
     Ok(PrimitiveArray::new(out.into(), values.nulls().cloned()))
 }
@@ -212,7 +239,9 @@ fn buckets_of_numbers<T: ArrowPrimitiveType<Native: Into<i64> + TryFrom<i64>>>(
 ) -> Result<PrimitiveArray<T>> {
     let rows = values.len();
     let column = |index: usize| -> Result<Option<ArrayRef>> {
-        args.get(index).map(|arg| arg.clone().into_array(rows)).transpose()
+        args.get(index)
+            .map(|arg| arg.clone().into_array(rows))
+            .transpose()
     };
     let (Some(widths), offsets) = (column(0)?, column(2)?) else {
         return Ok(PrimitiveArray::new_null(rows));

@@ -6,10 +6,8 @@ use crate::dialect::{self, output_name};
 use crate::error::{SqlError, SqlState};
 use crate::types::PgType;
 
-const NO_FUNCTION_HINT: &str =
-    "No function matches the given name and argument types. You might need to add explicit type casts.";
-const NO_OPERATOR_HINT: &str =
-    "No operator matches the given name and argument types. You might need to add explicit type casts.";
+const NO_FUNCTION_HINT: &str = "No function matches the given name and argument types. You might need to add explicit type casts.";
+const NO_OPERATOR_HINT: &str = "No operator matches the given name and argument types. You might need to add explicit type casts.";
 
 /// The error that a message means, if it is one of those that PostgreSQL has words for.
 pub(super) fn recognise(message: &str, text: &str) -> Option<SqlError> {
@@ -26,12 +24,22 @@ pub(super) fn recognise(message: &str, text: &str) -> Option<SqlError> {
 /// Prefixes that errors collect on their way.
 fn strip(mut message: &str) -> &str {
     const PREFIXES: &[&str] = &[
-        "Arrow error: ", "Error during planning: ", "Execution error: ", "Optimizer rule ",
-        "External error: ", "Cast error: ", "Parser error: ", "Compute error: ",
-        "Invalid argument error: ", "This feature is not implemented: ",
+        "Arrow error: ",
+        "Error during planning: ",
+        "Execution error: ",
+        "Optimizer rule ",
+        "External error: ",
+        "Cast error: ",
+        "Parser error: ",
+        "Compute error: ",
+        "Invalid argument error: ",
+        "This feature is not implemented: ",
     ];
     loop {
-        match PREFIXES.iter().find_map(|prefix| message.strip_prefix(prefix)) {
+        match PREFIXES
+            .iter()
+            .find_map(|prefix| message.strip_prefix(prefix))
+        {
             Some(rest) => message = rest,
             None => return message.trim(),
         }
@@ -55,13 +63,16 @@ fn relation(message: &str, text: &str) -> Option<SqlError> {
     let parts: Vec<&str> = name.split('.').map(|part| part.trim_matches('"')).collect();
     let (table, schema) = (*parts.last()?, parts.iter().rev().nth(1).copied());
     // DataFusion completes the name; PostgreSQL repeats what was written.
-    let qualified = schema.and_then(|schema| Some((schema, dialect::position_of(text, &[schema, table])?)));
+    let qualified =
+        schema.and_then(|schema| Some((schema, dialect::position_of(text, &[schema, table])?)));
     let (shown, position) = match qualified {
         Some((schema, position)) => (format!("{schema}.{table}"), Some(position)),
         None => (table.to_owned(), dialect::position_of(text, &[table])),
     };
-    let mut error =
-        SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist"));
+    let mut error = SqlError::new(
+        SqlState::UNDEFINED_TABLE,
+        format!("relation \"{shown}\" does not exist"),
+    );
     error.position = position;
     Some(error)
 }
@@ -74,13 +85,23 @@ fn function(message: &str, text: &str) -> Option<SqlError> {
         let types = between(message, "coercion from ", " to the signature").map(pg_types);
         return Some(no_function(name, types, text));
     }
-    let wrong = ["The function '", "Function '", "For function '", "function '"];
+    let wrong = [
+        "The function '",
+        "Function '",
+        "For function '",
+        "function '",
+    ];
     let faults = ["expect", "requires", "coerc", "comparable", "argument"];
     let name = wrong.iter().find_map(|before| {
-        message.strip_prefix(before).and_then(|rest| rest.split_once('\'')).map(|(name, _)| name)
+        message
+            .strip_prefix(before)
+            .and_then(|rest| rest.split_once('\''))
+            .map(|(name, _)| name)
     })?;
     faults.iter().any(|fault| message.contains(fault)).then(|| {
-        let types = message.rsplit_once("DataType: ").and_then(|(_, rest)| rest.split_once(')'));
+        let types = message
+            .rsplit_once("DataType: ")
+            .and_then(|(_, rest)| rest.split_once(')'));
         let types = types.map(|(ty, _)| pg_types(ty));
         no_function(name, types, text)
     })
@@ -89,8 +110,11 @@ fn function(message: &str, text: &str) -> Option<SqlError> {
 fn no_function(name: &str, types: Option<String>, text: &str) -> SqlError {
     let name = name.to_lowercase();
     let call = types.map_or_else(|| name.clone(), |types| format!("{name}({types})"));
-    let mut error = SqlError::new(SqlState::UNDEFINED_FUNCTION, format!("function {call} does not exist"))
-        .with_hint(NO_FUNCTION_HINT);
+    let mut error = SqlError::new(
+        SqlState::UNDEFINED_FUNCTION,
+        format!("function {call} does not exist"),
+    )
+    .with_hint(NO_FUNCTION_HINT);
     error.position = dialect::position_of(text, &[name.as_str()]);
     error
 }
@@ -125,12 +149,20 @@ fn pg_type(arrow: &str) -> String {
 }
 
 fn operator(message: &str) -> Option<SqlError> {
-    let operation = between(message, "Cannot coerce arithmetic expression ", " to valid types")
-        .or_else(|| message.strip_prefix("Cannot infer common argument type for comparison operation "))
-        .or_else(|| message.strip_prefix("Cannot infer common argument type for logical boolean operation "))
-        .or_else(|| message.strip_prefix("Cannot infer common array type for arrow operation "))
-        .or_else(|| message.strip_prefix("Cannot infer common string type for string concat operation "))
-        .or_else(|| message.strip_prefix("Cannot infer common type for bitwise operation "))?;
+    let operation = between(
+        message,
+        "Cannot coerce arithmetic expression ",
+        " to valid types",
+    )
+    .or_else(|| message.strip_prefix("Cannot infer common argument type for comparison operation "))
+    .or_else(|| {
+        message.strip_prefix("Cannot infer common argument type for logical boolean operation ")
+    })
+    .or_else(|| message.strip_prefix("Cannot infer common array type for arrow operation "))
+    .or_else(|| {
+        message.strip_prefix("Cannot infer common string type for string concat operation ")
+    })
+    .or_else(|| message.strip_prefix("Cannot infer common type for bitwise operation "))?;
     let operator = operation.split(' ').find(|word| {
         !word.is_empty() && word.chars().all(|c| "+-*/%=<>!~|&#@^".contains(c))
             || matches!(*word, "AND" | "OR" | "LIKE" | "ILIKE")
@@ -140,12 +172,18 @@ fn operator(message: &str) -> Option<SqlError> {
         "!=" => "<>",
         other => other,
     };
-    let message = format!("operator does not exist: {} {operator} {}", pg_type(left), pg_type(right));
+    let message = format!(
+        "operator does not exist: {} {operator} {}",
+        pg_type(left),
+        pg_type(right)
+    );
     Some(SqlError::new(SqlState::UNDEFINED_FUNCTION, message).with_hint(NO_OPERATOR_HINT))
 }
 
 fn grouping(message: &str, text: &str) -> Option<SqlError> {
-    if !(message.contains("must be in GROUP BY") || message.contains("must appear in the GROUP BY clause")) {
+    if !(message.contains("must be in GROUP BY")
+        || message.contains("must appear in the GROUP BY clause"))
+    {
         return None;
     }
     let quoted = between(message, "column \"", "\"")
@@ -156,7 +194,9 @@ fn grouping(message: &str, text: &str) -> Option<SqlError> {
     let shown = parts[parts.len().saturating_sub(2)..].join(".");
     let mut error = SqlError::new(
         SqlState::GROUPING_ERROR,
-        format!("column \"{shown}\" must appear in the GROUP BY clause or be used in an aggregate function"),
+        format!(
+            "column \"{shown}\" must appear in the GROUP BY clause or be used in an aggregate function"
+        ),
     );
     error.position = dialect::position_of(text, &parts)
         .or_else(|| dialect::position_of(text, &parts[parts.len().saturating_sub(1)..]));
@@ -168,7 +208,9 @@ fn value(message: &str) -> Option<SqlError> {
     let string = between(message, "Cannot cast string '", "' to value of ")
         .or_else(|| between(message, "Cannot cast value '", "' to value of "));
     if let Some(value) = string {
-        let ty = between(message, "to value of ", " type").map(pg_type).unwrap_or_default();
+        let ty = between(message, "to value of ", " type")
+            .map(pg_type)
+            .unwrap_or_default();
         return Some(invalid_text(value, &ty));
     }
     if let Some(value) = between(message, "Error parsing timestamp from '", "'") {
@@ -186,7 +228,10 @@ fn value(message: &str) -> Option<SqlError> {
         || message.contains("is too small to store in a Decimal")
         || message.contains("Cannot cast to Decimal")
     {
-        return Some(SqlError::new(SqlState::NUMERIC_OUT_OF_RANGE, "numeric field overflow"));
+        return Some(SqlError::new(
+            SqlState::NUMERIC_OUT_OF_RANGE,
+            "numeric field overflow",
+        ));
     }
     let pair = between(message, "Casting from ", " not supported")
         .or_else(|| message.strip_prefix("Unsupported CAST from "))
@@ -209,15 +254,22 @@ fn invalid_text(value: &str, ty: &str) -> SqlError {
         ty if ty.starts_with("time") => SqlState::INVALID_DATETIME_FORMAT,
         _ => SqlState::INVALID_TEXT_REPRESENTATION,
     };
-    SqlError::new(state, format!("invalid input syntax for type {ty}: \"{value}\""))
+    SqlError::new(
+        state,
+        format!("invalid input syntax for type {ty}: \"{value}\""),
+    )
 }
 
 fn arithmetic(message: &str) -> Option<SqlError> {
     let lower = message.to_ascii_lowercase();
     if lower.contains("divide by zero") || lower.contains("division by zero") {
-        return Some(SqlError::new(SqlState::DIVISION_BY_ZERO, "division by zero"));
+        return Some(SqlError::new(
+            SqlState::DIVISION_BY_ZERO,
+            "division by zero",
+        ));
     }
-    (lower.contains("overflow happened") || lower.contains("arithmetic overflow")).then(|| overflow(message))
+    (lower.contains("overflow happened") || lower.contains("arithmetic overflow"))
+        .then(|| overflow(message))
 }
 
 /// `Overflow happened on: 2147483647 + 1`. The type is the narrowest that both operands fit in and
@@ -233,10 +285,16 @@ pub(super) fn overflow(message: &str) -> SqlError {
         [left, right] => left.checked_add(*right),
         _ => None,
     };
-    let fits = |min: i64, max: i64| numbers.iter().all(|n| (i128::from(min)..=i128::from(max)).contains(n));
+    let fits = |min: i64, max: i64| {
+        numbers
+            .iter()
+            .all(|n| (i128::from(min)..=i128::from(max)).contains(n))
+    };
     let ty = if numbers.len() == 2 && fits(i32::MIN.into(), i32::MAX.into()) {
         match result {
-            Some(result) if i16::try_from(result).is_err() && i32::try_from(result).is_ok() => "smallint",
+            Some(result) if i16::try_from(result).is_err() && i32::try_from(result).is_ok() => {
+                "smallint"
+            }
             _ => "integer",
         }
     } else if fits(i64::MIN, i64::MAX) {
@@ -258,14 +316,19 @@ fn other(message: &str) -> Option<SqlError> {
         let message = "more than one row returned by a subquery used as an expression";
         return Some(SqlError::new(SqlState(*b"21000"), message));
     }
-    if message.contains("No value found for placeholder") || message.contains("Placeholder type could not be resolved") {
+    if message.contains("No value found for placeholder")
+        || message.contains("Placeholder type could not be resolved")
+    {
         let message = "could not determine data type of a parameter";
         return Some(SqlError::new(SqlState::INDETERMINATE_DATATYPE, message));
     }
     if let Some(name) = between(message, "Invalid placeholder, ", ": $") {
         let _ = name;
         let number = message.rsplit_once(": ").map_or("", |(_, number)| number);
-        return Some(SqlError::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {number}")));
+        return Some(SqlError::new(
+            SqlState::UNDEFINED_PARAMETER,
+            format!("there is no parameter {number}"),
+        ));
     }
     if let Some((_, rest)) = message.split_once("queries have different number of columns") {
         let _ = rest;
@@ -273,7 +336,9 @@ fn other(message: &str) -> Option<SqlError> {
         return Some(SqlError::new(SqlState::SYNTAX_ERROR, message));
     }
     if message.starts_with("Unsupported SQL type ") {
-        let name = message.trim_start_matches("Unsupported SQL type ").to_lowercase();
+        let name = message
+            .trim_start_matches("Unsupported SQL type ")
+            .to_lowercase();
         return Some(SqlError::unsupported(format!("type {name}")));
     }
     None
@@ -281,7 +346,11 @@ fn other(message: &str) -> Option<SqlError> {
 
 /// A message as PostgreSQL begins and ends one: first line, lower case, no full stop.
 pub(super) fn sentence(message: &str) -> String {
-    let line = strip(message).lines().next().unwrap_or_default().trim_end_matches('.');
+    let line = strip(message)
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches('.');
     let mut chars = line.chars();
     match (chars.next(), chars.clone().next()) {
         // SELECT stays, "Unsupported" does not.
@@ -294,8 +363,14 @@ pub(super) fn sentence(message: &str) -> String {
 
 /// The whole message on one line, without the plea to report a bug elsewhere.
 pub(super) fn detail(message: &str) -> String {
-    let message = message.split("\nThis issue was likely caused").next().unwrap_or_default();
-    let message = message.split(".\nThis was likely caused").next().unwrap_or_default();
+    let message = message
+        .split("\nThis issue was likely caused")
+        .next()
+        .unwrap_or_default();
+    let message = message
+        .split(".\nThis was likely caused")
+        .next()
+        .unwrap_or_default();
     message.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

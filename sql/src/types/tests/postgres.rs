@@ -81,7 +81,6 @@ impl Postgres {
     }
 
     /// A path that both psql and the server may read and write.
-    #[allow(dead_code, reason = "the COPY tests of the program use it")]
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }

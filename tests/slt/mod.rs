@@ -1,0 +1,159 @@
+//! SQL files, each run *hot*, *cold* and *reopened*, and against PostgreSQL.
+//!
+//! A file is a [sqllogictest] script of two parts, split by a line `# ---`:
+//!
+//! ```text
+//! statement ok
+//! create table t (merchant_id bigint, ts timestamptz) with (tsdb.hypertable, tsdb.partition_column='ts')
+//!
+//! # ---
+//!
+//! query L
+//! select count(*) from t
+//! ----
+//! 0
+//! ```
+//!
+//! | way | between the parts |
+//! |---|---|
+//! | hot | nothing: all rows are in memory |
+//! | cold | everything is sealed and merged; in both parts background work never rests |
+//! | reopened | SIGKILL, and a new server over the same directory |
+//!
+//! Values stand as the server prints them, separated by `|`, with `NULL` and `(empty)`; columns are
+//! told by a letter for their type ([`client::Type`]); errors are regular expressions for
+//! `SQLSTATE: message`. The same file has the same answers in PostgreSQL, where it has no tables of
+//! time series and the clause `WITH (tsdb…)` is taken out. What only one of the two can answer
+//! stands behind `onlyif slicedb` or `onlyif postgres`; a file that begins with `# only slicedb` is not
+//! run in PostgreSQL at all.
+//!
+//! `SLT=name` runs the files with that in their path. `UPDATE=1` writes PostgreSQL's answers into
+//! the files, and SliceDB's where there are no others; the diff is to be read.
+//!
+//! [sqllogictest]: https://github.com/risinglightdb/sqllogictest-rs
+
+mod client;
+mod file;
+mod postgres;
+mod update;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::server::Server;
+use client::Engine;
+use file::{File, run};
+use postgres::Postgres;
+
+/// Everything is sealed at once, and merged as soon as there are two.
+const SEAL_AT_ONCE: &[&str] = &[
+    "memtable_seal_age_ms = 1",
+    "maintenance_interval_ms = 10",
+    "compaction_runs = 2",
+];
+/// Background work is done when the log has been silent for so long.
+const QUIET: Duration = Duration::from_millis(300);
+
+#[test]
+fn hot() {
+    each_file(|file| {
+        let server = Server::start();
+        let mut failures = run(Engine::SliceDb, server.address().port(), &file.setup);
+        failures.extend(run(Engine::SliceDb, server.address().port(), &file.queries));
+        failures
+    });
+}
+
+#[test]
+fn cold() {
+    each_file(|file| {
+        let server = Server::start_with(SEAL_AT_ONCE);
+        let mut failures = run(Engine::SliceDb, server.address().port(), &file.setup);
+        wait_until_quiet(&server);
+        if file.inserts() {
+            assert!(server.log().contains("sealed"), "{}", server.log());
+        }
+        failures.extend(run(Engine::SliceDb, server.address().port(), &file.queries));
+        failures
+    });
+}
+
+#[test]
+fn reopened() {
+    each_file(|file| {
+        let server = Server::start();
+        let mut failures = run(Engine::SliceDb, server.address().port(), &file.setup);
+        server.kill();
+        let server = Server::start_in(server.dir(), &[], &[]);
+        failures.extend(run(Engine::SliceDb, server.address().port(), &file.queries));
+        failures
+    });
+}
+
+#[test]
+fn postgresql_answers_the_same() {
+    let Some(postgres) = Postgres::start() else {
+        println!("skipped: no PostgreSQL in /usr/lib/postgresql");
+        return;
+    };
+    if std::env::var_os("UPDATE").is_some() {
+        return update::all(&postgres);
+    }
+    each_file(|file| {
+        if file.is_only_slicedb {
+            return Vec::new();
+        }
+        postgres.create_database(&file.name);
+        let mut failures = run(Engine::Postgres(&file.name), postgres.port(), &file.setup);
+        failures.extend(run(
+            Engine::Postgres(&file.name),
+            postgres.port(),
+            &file.queries,
+        ));
+        failures
+    });
+}
+
+/// Runs `test` on each file, some at a time; panics with all failures.
+fn each_file(test: impl Fn(&File) -> Vec<String> + Sync) {
+    if std::env::var_os("UPDATE").is_some() {
+        println!("skipped: expectations are being written");
+        return;
+    }
+    let files = File::all();
+    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let failed = test(file);
+                    failures.lock().expect("no panic").extend(failed);
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().expect("no panic");
+    assert!(
+        failures.is_empty(),
+        "{} answers differ:\n\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+}
+
+fn wait_until_quiet(server: &Server) {
+    let started = Instant::now();
+    let (mut length, mut since) = (server.log().len(), Instant::now());
+    while since.elapsed() < QUIET {
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "background work does not end: {}",
+            server.log()
+        );
+        std::thread::sleep(Duration::from_millis(10));
+        if server.log().len() != length {
+            (length, since) = (server.log().len(), Instant::now());
+        }
+    }
+}
