@@ -15,6 +15,8 @@ pub struct CopyEncoder {
     options: CopyOptions,
     columns: Vec<Column>,
     settings: FormatSettings,
+    /// Bytes that a value of the text or CSV format cannot hold as they are.
+    special: [bool; 256],
 }
 
 struct Column {
@@ -48,7 +50,20 @@ impl CopyEncoder {
                 output: output.clone(),
             })
             .collect();
+        let special = std::array::from_fn(|byte| {
+            let byte = byte as u8;
+            match options.format {
+                CopyFormat::Text => text_escape(byte, options.delimiter).is_some(),
+                CopyFormat::Csv => {
+                    byte == options.delimiter
+                        || byte == options.quote
+                        || matches!(byte, b'\n' | b'\r')
+                }
+                CopyFormat::Binary => false,
+            }
+        });
         Ok(CopyEncoder {
+            special,
             options: options.clone(),
             columns,
             settings: settings.clone(),
@@ -106,7 +121,7 @@ impl CopyEncoder {
     /// Escapes the value that was appended last.
     fn escape(&self, start: usize, force_quote: bool, out: &mut Vec<u8>) {
         match self.options.format {
-            CopyFormat::Text => escape_text(start, self.options.delimiter, out),
+            CopyFormat::Text => self.escape_text(start, out),
             CopyFormat::Csv => {
                 if force_quote || self.needs_quotes(&out[start..]) {
                     quote(start, self.options.quote, self.options.escape, out);
@@ -116,15 +131,25 @@ impl CopyEncoder {
         }
     }
 
+    /// Puts backslashes into the value from `start` on.
+    fn escape_text(&self, start: usize, out: &mut Vec<u8>) {
+        let first = out[start..]
+            .iter()
+            .position(|byte| self.special[usize::from(*byte)]);
+        let Some(first) = first else { return };
+        let tail = out.split_off(start + first);
+        for byte in tail {
+            match text_escape(byte, self.options.delimiter) {
+                Some(letter) => out.extend_from_slice(&[b'\\', letter]),
+                None => out.push(byte),
+            }
+        }
+    }
+
     /// Whether a CSV value would be read as something else without quotes.
     fn needs_quotes(&self, value: &[u8]) -> bool {
-        let special = |byte: &u8| {
-            *byte == self.options.delimiter
-                || *byte == self.options.quote
-                || matches!(*byte, b'\n' | b'\r')
-        };
-        value == self.options.null.as_bytes()
-            || value.iter().any(special)
+        value.iter().any(|byte| self.special[usize::from(*byte)])
+            || value == self.options.null.as_bytes()
             || (self.columns.len() == 1 && value == b"\\.")
     }
 }
@@ -178,21 +203,6 @@ fn text_escape(byte: u8, delimiter: u8) -> Option<u8> {
         byte if byte == delimiter => byte,
         _ => return None,
     })
-}
-
-/// Puts backslashes into the value from `start` on.
-fn escape_text(start: usize, delimiter: u8, out: &mut Vec<u8>) {
-    let first = out[start..]
-        .iter()
-        .position(|byte| text_escape(*byte, delimiter).is_some());
-    let Some(first) = first else { return };
-    let tail = out.split_off(start + first);
-    for byte in tail {
-        match text_escape(byte, delimiter) {
-            Some(letter) => out.extend_from_slice(&[b'\\', letter]),
-            None => out.push(byte),
-        }
-    }
 }
 
 /// Puts quotes around the value from `start` on.

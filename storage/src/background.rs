@@ -154,6 +154,9 @@ impl Shared {
         }
         fail::fail_point!("seal.after_ingest");
         let segments: usize = built.values().map(Vec::len).sum();
+        if self.options.background {
+            self.wait_for_pins();
+        }
         self.ask(|reply| Work::Seal(Seal { frozen, built }, reply))??;
         info!(
             rows,
@@ -183,6 +186,9 @@ impl Shared {
         fail::fail_point!("compact.after_ingest");
         let rows: u64 = choice.inputs.iter().map(|run| run.rows()).sum();
         let (inputs, merged) = (choice.inputs.len(), outputs.len());
+        if self.options.background {
+            self.wait_for_pins();
+        }
         let compact = Compact {
             table,
             inputs: choice.inputs,

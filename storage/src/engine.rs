@@ -8,12 +8,14 @@
 //! DIR/spill/      what queries spill, emptied at start; the crate above writes it
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 use tracing::{info, warn};
@@ -33,6 +35,10 @@ use crate::{Error, Options, Result, TableId};
 
 /// Commits that wait for the committer, at most.
 const QUEUE_MAX: usize = 1024;
+
+/// How long a transaction that has deleted rows keeps background work from moving them.
+const PIN_TIME: Duration = Duration::from_secs(10);
+const PIN_POLL: Duration = Duration::from_millis(2);
 
 /// A data directory in use. Clones share it; the last one to go shuts it down.
 #[derive(Clone)]
@@ -60,6 +66,9 @@ pub(crate) struct Shared {
     pub(crate) sealing: Mutex<()>,
     /// Keeps merges apart from each other.
     pub(crate) compacting: Mutex<()>,
+    /// When each transaction that has deleted rows began to count on where they are.
+    pins: Mutex<BTreeMap<u64, Instant>>,
+    next_pin: AtomicU64,
 }
 
 /// Figures that waiting writers and background work look at.
@@ -130,6 +139,8 @@ impl Engine {
             wake: Condvar::new(),
             sealing: Mutex::new(()),
             compacting: Mutex::new(()),
+            pins: Mutex::new(BTreeMap::new()),
+            next_pin: AtomicU64::new(0),
             options,
             vfs,
             home,
@@ -211,6 +222,37 @@ impl Shared {
         self.room.notify_all();
     }
 
+    /// From here on background work leaves rows where they are, for a while.
+    pub(crate) fn pin(&self) -> u64 {
+        let pin = self.next_pin.fetch_add(1, Ordering::Relaxed);
+        self.pins.lock().insert(pin, Instant::now());
+        pin
+    }
+
+    pub(crate) fn unpin(&self, pin: u64) {
+        self.pins.lock().remove(&pin);
+    }
+
+    /// Whether rows had better stay where they are: a transaction has deleted some and is not over.
+    /// One that takes longer than [`PIN_TIME`], or that is in the way while memory is full, fails
+    /// at its commit when its rows have moved.
+    pub(crate) fn is_pinned(&self) -> bool {
+        let has_room = self.gauges.lock().memory_bytes < self.options.memtable_max_bytes;
+        has_room
+            && self
+                .pins
+                .lock()
+                .values()
+                .any(|since| since.elapsed() < PIN_TIME)
+    }
+
+    /// Waits until rows may move.
+    pub(crate) fn wait_for_pins(&self) {
+        while self.is_pinned() && !self.gauges.lock().stopping {
+            std::thread::sleep(PIN_POLL);
+        }
+    }
+
     /// What is in memory after a seal counts its age from now.
     pub(crate) fn begin_age(&self) {
         self.gauges.lock().unsealed_since = None;
@@ -288,7 +330,7 @@ impl Shared {
     pub(crate) fn sleep(&self) -> bool {
         let mut gauges = self.gauges.lock();
         if !gauges.stopping {
-            let interval = std::time::Duration::from_millis(self.options.maintenance_interval_ms);
+            let interval = Duration::from_millis(self.options.maintenance_interval_ms);
             self.wake.wait_for(&mut gauges, interval);
         }
         !gauges.stopping

@@ -32,6 +32,7 @@ pub struct Transaction {
     /// Blocks that a statement under way has addresses of; they must not move.
     pinned_below: u32,
     memory: Reservation,
+    pin: Option<Pin>,
 }
 
 /// A point within a transaction to which it can go back.
@@ -70,6 +71,18 @@ struct Reservation {
     bytes: usize,
 }
 
+/// Asks background work to leave rows where they are.
+struct Pin {
+    shared: Arc<Shared>,
+    pin: u64,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.shared.unpin(self.pin);
+    }
+}
+
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.shared.release_private(self.bytes);
@@ -88,6 +101,7 @@ impl Engine {
                 shared: self.shared.clone(),
                 bytes: 0,
             },
+            pin: None,
         }
     }
 }
@@ -154,6 +168,10 @@ impl Transaction {
     /// Removes rows that a scan of `view` returned.
     pub fn delete(&mut self, view: &View, table: TableId, rows: &[RowId]) -> Result<()> {
         let seen = view.state.table(table).ok_or_else(no_table)?;
+        self.pin.get_or_insert_with(|| Pin {
+            shared: self.shared.clone(),
+            pin: self.shared.pin(),
+        });
         let deletes = &mut self.change.rows.entry(table).or_default().deletes;
         for row in rows {
             let (run, row) = ((row.0 >> 32) as u32, row.0 as u32);

@@ -58,6 +58,8 @@ pub(crate) struct Account {
     pub(crate) pending: Option<Facts>,
     used: u64,
     pub(crate) acknowledged: u64,
+    /// What the server said when it could not tell how the work ended.
+    pub(crate) last_words: Option<String>,
     /// Work refused because others changed or moved the rows meanwhile.
     pub(crate) conflicts: u64,
 }
@@ -73,6 +75,7 @@ impl Account {
             pending: None,
             used: 0,
             acknowledged: 0,
+            last_words: None,
             conflicts: 0,
         }
     }
@@ -231,4 +234,50 @@ fn both((table, batch): (Table, u64), step: fn(Table, u64) -> Step) -> Vec<Step>
 fn difference(a: &Facts, b: &Facts) -> Facts {
     let only = a.iter().filter(|(key, fact)| b.get(key) != Some(fact));
     only.map(|(key, fact)| (*key, *fact)).collect()
+}
+
+/// What would be wrong is called wrong.
+#[test]
+fn accounts_are_strict() {
+    let key = (Table::Orders, 1_000_001);
+    let fact = Fact {
+        rows: 7,
+        version: 0,
+    };
+    let one = Facts::from([(key, fact)]);
+    let crashed = |now: &Facts, pending: Option<Facts>| {
+        let (now, mut account) = (now.clone(), Account::new(1));
+        (account.now, account.pending) = (now, pending);
+        account
+    };
+    let nobody = Seen::new();
+    let none = Facts::new();
+    // In flight: there or not, but there if somebody saw it.
+    assert!(
+        crashed(&none, Some(one.clone()))
+            .settle(one.clone(), &nobody)
+            .is_ok()
+    );
+    assert!(
+        crashed(&none, Some(one.clone()))
+            .settle(none.clone(), &nobody)
+            .is_ok()
+    );
+    let seen = Seen::from([(key, fact)]);
+    assert!(
+        crashed(&none, Some(one.clone()))
+            .settle(none.clone(), &seen)
+            .is_err()
+    );
+    // Acknowledged and gone; never sent and there; updated without having been asked to.
+    assert!(crashed(&one, None).settle(none.clone(), &nobody).is_err());
+    assert!(crashed(&none, None).settle(one.clone(), &nobody).is_err());
+    let updated = Facts::from([(
+        key,
+        Fact {
+            rows: 7,
+            version: 1,
+        },
+    )]);
+    assert!(crashed(&one, Some(none)).settle(updated, &nobody).is_err());
 }

@@ -56,7 +56,7 @@ pub(crate) fn batches_of(writer: u64) -> Range<u64> {
 
 /// Every tenth batch stands in orders and payments alike, or in none of both.
 pub(crate) fn is_twin(batch: u64) -> bool {
-    batch % 10 == 0
+    batch.is_multiple_of(10)
 }
 
 /// What is to be known of a batch.
@@ -69,6 +69,11 @@ pub(crate) struct Fact {
 
 /// All batches of a writer, or of all.
 pub(crate) type Facts = BTreeMap<(Table, u64), Fact>;
+
+/// Unique as long as no batch has more rows than that.
+fn id(batch: u64, n: u64) -> u64 {
+    batch * 100_000 + n
+}
 
 fn merchant(batch: u64, n: u64) -> u64 {
     mix(batch << 20 | n) % 40
@@ -86,7 +91,7 @@ pub(crate) fn csv(batch: u64, rows: u64) -> String {
         let _ = writeln!(
             text,
             "{},{},2024-05-{:02} {:02}:{:02}:{:02}+00,{batch},{n},{rows},0,{},{}",
-            batch * 1000 + n,
+            id(batch, n),
             merchant(batch, n),
             1 + second / 86_400,
             second / 3600 % 24,
@@ -194,6 +199,6 @@ fn whole(cells: &[&str]) -> Option<((Table, u64), Fact)> {
         && number(10)? == sum(&|n| quarters(batch, n))
         && number(11)? == rows.div_ceil(2) as f64
         && (cells[12], cells[13]) == (note.as_str(), note.as_str())
-        && number(14)? == sum(&|n| batch * 1000 + n);
+        && number(14)? == sum(&|n| id(batch, n));
     is_whole.then_some(((table, batch), Fact { rows, version }))
 }

@@ -13,8 +13,8 @@ use super::writer::Failed;
 /// Between two queries, so that writers get to work.
 const PAUSE: Duration = Duration::from_millis(30);
 
-/// Reads until the server is gone; what it saw.
-pub(crate) async fn read(client: Client, mut chance: Chance) -> Seen {
+/// Reads until the server is gone; what it saw, and what the server said at last.
+pub(crate) async fn read(client: Client, mut chance: Chance) -> (Seen, Option<String>) {
     let mut seen = Seen::new();
     loop {
         let ids = if chance.one_in(2) {
@@ -27,7 +27,7 @@ pub(crate) async fn read(client: Client, mut chance: Chance) -> Seen {
             Ok(facts) => seen.extend(facts),
             Err(NoFacts::Wrong(reason)) => panic!("{reason}"),
             Err(NoFacts::Failed(error)) => match Failed::from(error) {
-                Failed::Unknown => return seen,
+                Failed::Unknown(said) => return (seen, said),
                 Failed::Refused(state, message) => panic!("a query failed: {state:?} {message}"),
             },
         }

@@ -125,7 +125,7 @@ impl Trial {
             readers.push(self.runtime.spawn(async move {
                 match connect(address).await {
                     Some(client) => reader::read(client, chance).await,
-                    None => Seen::new(),
+                    None => (Seen::new(), None),
                 }
             }));
         }
@@ -149,25 +149,30 @@ impl Trial {
             });
         }
         let end = if has_ended(server) {
+            server.wait();
             End::ByItself
         } else {
             server.kill();
             End::Killed
         };
+        let mut said = Vec::new();
         for task in writers {
-            self.accounts.push(
-                self.runtime
-                    .block_on(task)
-                    .expect("a writer found nothing wrong"),
-            );
+            let mut account = self.runtime.block_on(task).expect("a writer content");
+            said.extend(account.last_words.take());
+            self.accounts.push(account);
         }
         for task in readers {
-            self.seen.extend(
-                self.runtime
-                    .block_on(task)
-                    .expect("a reader found nothing wrong"),
-            );
+            let (seen, last_words) = self.runtime.block_on(task).expect("a reader content");
+            said.extend(last_words);
+            self.seen.extend(seen);
         }
+        // Without its disk a server may say that it cannot go on; otherwise it has no reason to.
+        let may_complain = matches!(death, Death::Cut(..));
+        assert!(
+            may_complain || said.is_empty(),
+            "{said:?}\n{}",
+            tail(&server.log())
+        );
         assert_no_panic(server);
         end
     }

@@ -20,8 +20,8 @@ const MESSAGE_BYTES: usize = 8192;
 pub(crate) enum Failed {
     /// It had no effect, says the server.
     Refused(SqlState, String),
-    /// The connection is gone: nobody knows.
-    Unknown,
+    /// Nobody knows: the connection is gone, or the server said that it cannot tell.
+    Unknown(Option<String>),
 }
 
 impl From<tokio_postgres::Error> for Failed {
@@ -29,9 +29,11 @@ impl From<tokio_postgres::Error> for Failed {
         match error.as_db_error() {
             // Operator intervention, system errors, internal errors: the server is going down, or
             // cannot tell what is on its disk.
-            Some(e) if ["57", "58", "XX"].contains(&&e.code().code()[..2]) => Failed::Unknown,
+            Some(e) if ["57", "58", "XX"].contains(&&e.code().code()[..2]) => {
+                Failed::Unknown(Some(format!("{}: {}", e.code().code(), e.message())))
+            }
             Some(e) => Failed::Refused(e.code().clone(), e.message().to_owned()),
-            None => Failed::Unknown,
+            None => Failed::Unknown(None),
         }
     }
 }
@@ -42,23 +44,12 @@ pub(crate) async fn write(client: Client, mut account: Account, mut chance: Chan
     let mut tries = 0;
     loop {
         account.begin(&work);
-        let began = std::time::Instant::now();
         match perform(&client, &work).await {
-            Ok(()) => {
-                if std::env::var("VERBOSE").is_ok() {
-                    eprintln!(
-                        "{} {:?} {:?} ms",
-                        account.writer,
-                        work.steps
-                            .iter()
-                            .map(|s| format!("{s:?}"))
-                            .collect::<Vec<_>>(),
-                        began.elapsed().as_millis()
-                    );
-                }
-                account.done()
+            Ok(()) => account.done(),
+            Err(Failed::Unknown(said)) => {
+                account.last_words = said;
+                return account;
             }
-            Err(Failed::Unknown) => return account,
             Err(Failed::Refused(state, message)) => {
                 account.undone();
                 let is_tried_again = match (work.ending, &state) {
@@ -105,7 +96,7 @@ async fn look(client: &Client, account: &Account) -> bool {
         }
         Err(NoFacts::Failed(e)) if e.as_db_error().is_none() => false,
         Err(NoFacts::Failed(e)) => match Failed::from(e) {
-            Failed::Unknown => false,
+            Failed::Unknown(_) => false,
             Failed::Refused(state, message) => panic!("a query failed: {state:?} {message}"),
         },
         Err(NoFacts::Wrong(reason)) => panic!("{reason}"),
@@ -142,7 +133,7 @@ async fn perform_step(client: &Client, step: Step, ending: Ending) -> Result<(),
         Step::Add(table, batch, rows, How::Copy) => {
             let mut text = batch::csv(batch, rows);
             if ending == Ending::Malformed {
-                text = text.trim_end().replacen(",b", ",", 0) + "\n1,2,today,x,0,1,0,0,\n";
+                text += "1,2,2024-05-01 00:00:00+00,x,0,1,0,0,\n";
             }
             if ending == Ending::Abandoned {
                 return abandon(client, table, &text).await;

@@ -210,12 +210,14 @@ fn without_options(sql: &str) -> String {
     }
 }
 
-/// A runner with sessions of its own.
-pub(super) fn runner(
-    engine: Engine<'_>,
+/// A runner with sessions of its own. `way` is known to `onlyif` and `skipif`.
+pub(super) fn runner<'a>(
+    engine: Engine<'a>,
     port: u16,
-) -> Runner<Session, impl MakeConnection<Conn = Session>> {
+    way: &str,
+) -> Runner<Session, impl MakeConnection<Conn = Session> + use<'a>> {
     let mut runner = Runner::new(move || std::future::ready(Session::connect(engine, port)));
+    runner.add_label(way);
     runner.with_normalizer(as_it_is);
     runner.with_column_validator(types_match);
     runner

@@ -75,13 +75,18 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 /// Runs a part of a file over new connections; what went otherwise than expected.
-pub(super) fn run(engine: Engine<'_>, port: u16, records: &[Record<Type>]) -> Vec<String> {
-    let mut runner = runner(engine, port);
+pub(super) fn run(
+    engine: Engine<'_>,
+    port: u16,
+    way: &str,
+    records: &[Record<Type>],
+) -> Vec<String> {
+    let mut runner = runner(engine, port, way);
     let mut failures = Vec::new();
     for record in records {
         // A statement that failed may be why the rest does: yet each is told, for a file holds many.
         if let Err(error) = runner.run(record.clone()) {
-            failures.push(format!("[{}] {error}", engine.name()));
+            failures.push(format!("[{way}] {error}"));
         }
         if failures.len() == FAILURES_MAX {
             break;

@@ -24,7 +24,7 @@
 //! told by a letter for their type ([`client::Type`]); errors are regular expressions for
 //! `SQLSTATE: message`. The same file has the same answers in PostgreSQL, where it has no tables of
 //! time series and the clause `WITH (tsdb…)` is taken out. What only one of the two can answer
-//! stands behind `onlyif slicedb` or `onlyif postgres`; a file that begins with `# only slicedb` is not
+//! stands behind `onlyif slicedb` or `onlyif postgres`, what holds for one way behind `onlyif cold`; a file that begins with `# only slicedb` is not
 //! run in PostgreSQL at all.
 //!
 //! `SLT=name` runs the files with that in their path. `UPDATE=1` writes PostgreSQL's answers into
@@ -41,16 +41,19 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use sqllogictest::Record;
+
 use crate::server::Server;
-use client::Engine;
+use client::{Engine, Type};
 use file::{File, run};
 use postgres::Postgres;
 
-/// Everything is sealed at once, and merged as soon as there are two.
+/// Everything is sealed at once into small packs, and merged as soon as there are two.
 const SEAL_AT_ONCE: &[&str] = &[
     "memtable_seal_age_ms = 1",
     "maintenance_interval_ms = 10",
     "compaction_runs = 2",
+    "pack_rows = 1024",
 ];
 /// Background work is done when the log has been silent for so long.
 const QUIET: Duration = Duration::from_millis(300);
@@ -59,8 +62,8 @@ const QUIET: Duration = Duration::from_millis(300);
 fn hot() {
     each_file(|file| {
         let server = Server::start();
-        let mut failures = run(Engine::SliceDb, server.address().port(), &file.setup);
-        failures.extend(run(Engine::SliceDb, server.address().port(), &file.queries));
+        let mut failures = ask(&server, "hot", &file.setup);
+        failures.extend(ask(&server, "hot", &file.queries));
         failures
     });
 }
@@ -69,12 +72,9 @@ fn hot() {
 fn cold() {
     each_file(|file| {
         let server = Server::start_with(SEAL_AT_ONCE);
-        let mut failures = run(Engine::SliceDb, server.address().port(), &file.setup);
+        let mut failures = ask(&server, "cold", &file.setup);
         wait_until_quiet(&server);
-        if file.inserts() {
-            assert!(server.log().contains("sealed"), "{}", server.log());
-        }
-        failures.extend(run(Engine::SliceDb, server.address().port(), &file.queries));
+        failures.extend(ask(&server, "cold", &file.queries));
         failures
     });
 }
@@ -83,12 +83,16 @@ fn cold() {
 fn reopened() {
     each_file(|file| {
         let server = Server::start();
-        let mut failures = run(Engine::SliceDb, server.address().port(), &file.setup);
+        let mut failures = ask(&server, "reopened", &file.setup);
         server.kill();
         let server = Server::start_in(server.dir(), &[], &[]);
-        failures.extend(run(Engine::SliceDb, server.address().port(), &file.queries));
+        failures.extend(ask(&server, "reopened", &file.queries));
         failures
     });
+}
+
+fn ask(server: &Server, way: &str, part: &[Record<Type>]) -> Vec<String> {
+    run(Engine::SliceDb, server.address().port(), way, part)
 }
 
 #[test]
@@ -105,12 +109,16 @@ fn postgresql_answers_the_same() {
             return Vec::new();
         }
         postgres.create_database(&file.name);
-        let mut failures = run(Engine::Postgres(&file.name), postgres.port(), &file.setup);
-        failures.extend(run(
-            Engine::Postgres(&file.name),
-            postgres.port(),
-            &file.queries,
-        ));
+        let ask = |part| {
+            run(
+                Engine::Postgres(&file.name),
+                postgres.port(),
+                "postgres",
+                part,
+            )
+        };
+        let mut failures = ask(&file.setup);
+        failures.extend(ask(&file.queries));
         failures
     });
 }

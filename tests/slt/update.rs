@@ -3,11 +3,10 @@
 use std::fmt::Write;
 
 use sqllogictest::{
-    Condition, QueryExpect, Record, StatementExpect, default_validator, strict_column_validator,
-    update_record_with_output,
+    Condition, QueryExpect, Record, StatementExpect, default_validator, update_record_with_output,
 };
 
-use super::client::{Engine, Type, as_it_is, runner};
+use super::client::{Engine, Type, as_it_is, runner, types_match};
 use super::file::File;
 use super::postgres::Postgres;
 use crate::server::Server;
@@ -51,7 +50,7 @@ fn answer(
     has_its_answer: impl Fn(&Record<Type>) -> bool,
 ) {
     for part in parts {
-        let mut runner = runner(engine, port);
+        let mut runner = runner(engine, port, "hot");
         for record in part {
             let output = futures::executor::block_on(runner.apply_record(record.clone()));
             if !has_its_answer(record) {
@@ -63,7 +62,7 @@ fn answer(
                 "|",
                 default_validator,
                 as_it_is,
-                strict_column_validator,
+                types_match,
             );
             if let Some(updated) = updated
                 && !is_volatile(record)

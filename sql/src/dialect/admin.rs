@@ -218,6 +218,10 @@ fn arguments_of(call: &ast::Function) -> &[FunctionArg] {
 fn arguments(args: &[FunctionArg], source: &Source<'_>) -> Result<Vec<AdminArgument>> {
     let mut arguments: Vec<AdminArgument> = Vec::new();
     for arg in args {
+        let named_at = match arg {
+            FunctionArg::Named { name, .. } => Some(name.span.start),
+            _ => None,
+        };
         let (name, arg) = match arg {
             FunctionArg::Named { name, arg, .. } => (Some(name.value.clone()), arg),
             FunctionArg::ExprNamed {
@@ -231,7 +235,8 @@ fn arguments(args: &[FunctionArg], source: &Source<'_>) -> Result<Vec<AdminArgum
         let FunctionArgExpr::Expr(expr) = arg else {
             return Err(source.syntax_error(0));
         };
-        let position = source.position(source.token_at(expr.span().start));
+        let start = named_at.unwrap_or_else(|| expr.span().start);
+        let position = source.position(source.token_at(start));
         if name.is_none() && arguments.last().is_some_and(|before| before.name.is_some()) {
             let message = "positional argument cannot follow named argument";
             return Err(SqlError::new(SqlState::SYNTAX_ERROR, message).at(position));

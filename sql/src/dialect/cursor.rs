@@ -179,7 +179,7 @@ impl<'a> Cursor<'a> {
             let text = self.source.text_of(start..self.index);
             return Err(SqlError::new(
                 SqlState::FEATURE_NOT_SUPPORTED,
-                format!("cross-database references are not implemented: {text}"),
+                format!("cross-database references are not implemented: \"{text}\""),
             )
             .at(position));
         }

@@ -86,7 +86,7 @@ impl Options {
                         let what = format!("EXPLAIN (FORMAT {})", value.to_uppercase());
                         return Err(SqlError::unsupported(what).at(place));
                     }
-                    _ => return Err(unknown_value(&name, &value).at(place)),
+                    _ => return Err(unknown_value(&name, &value).at(position)),
                 };
             }
             _ => {
@@ -110,7 +110,6 @@ fn boolean(at: &mut Cursor<'_>, name: &str) -> Result<bool> {
     if matches!(at.peek(), Some(Token::Comma | Token::RParen) | None) {
         return Ok(true);
     }
-    let position = at.position();
     let value = match at.take_one_of(&["true", "false", "on"]) {
         Some(word) => word.to_owned(),
         None => match at.take_string().or_else(|| at.take_number()) {
@@ -124,7 +123,6 @@ fn boolean(at: &mut Cursor<'_>, name: &str) -> Result<bool> {
         _ => Err(SqlError::new(
             SqlState::SYNTAX_ERROR,
             format!("{name} requires a Boolean value"),
-        )
-        .at(position)),
+        )),
     }
 }

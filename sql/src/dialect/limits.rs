@@ -81,9 +81,10 @@ pub(crate) fn check_tokens(tokens: &[TokenWithSpan]) -> Result<()> {
             _ if is_word(token, "end") => cases = cases.saturating_sub(1),
             _ => {}
         }
-        match token {
-            Token::RBracket => subscripts += 1,
-            Token::LBracket | Token::Number(..) => {}
+        match (previous, token) {
+            // `[]` and `[3]`, one behind the other.
+            (Token::LBracket | Token::Number(..), Token::RBracket) => subscripts += 1,
+            (Token::RBracket, Token::LBracket) | (Token::LBracket, Token::Number(..)) => {}
             _ => subscripts = 0,
         }
         let tries = match brackets.last_mut() {

@@ -102,7 +102,7 @@ fn statement(at: &mut Cursor<'_>) -> Result<Statement> {
 
 /// A statement that we do not have: PostgreSQL's by name, or no SQL at all.
 pub(crate) fn unsupported<T>(at: &Cursor<'_>) -> Result<T> {
-    match words::unsupported_statement([at.word(), at.word_nth(1), at.word_nth(2)]) {
+    match words::unsupported_statement(std::array::from_fn(|n| at.word_nth(n))) {
         Some(name) => at.unsupported(&name),
         None => at.syntax_error(),
     }

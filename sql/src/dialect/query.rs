@@ -6,11 +6,14 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::cursor::Cursor;
 use super::statement::Statement;
-use super::{admin, parse, refuse};
+use super::{admin, refuse};
 use crate::error::Result;
 
 /// A query that returns rows.
 pub(crate) fn query(at: &mut Cursor<'_>) -> Result<Box<ast::Query>> {
+    if matches!(at.word(), Some("insert" | "update" | "delete" | "merge")) {
+        return at.syntax_error();
+    }
     match query_or_change(at)? {
         Statement::Query(query) => Ok(query),
         _ => at.unsupported("a statement that changes rows here"),
@@ -33,8 +36,9 @@ pub(crate) fn query_or_change(at: &mut Cursor<'_>) -> Result<Statement> {
     match at.word() {
         Some("insert" | "update" | "delete") => return change(at),
         Some("select" | "values" | "with") => {}
+        Some("merge") => return at.unsupported("MERGE"),
         _ if at.peek() == Some(&Token::LParen) => {}
-        _ => return parse::unsupported(at),
+        _ => return at.syntax_error(),
     }
     let mut query = at.sqlparser(|parser| parser.parse_query())?;
     let statement = match *query.body {
@@ -57,6 +61,16 @@ pub(crate) fn query_or_change(at: &mut Cursor<'_>) -> Result<Statement> {
 /// `INSERT`, `UPDATE` or `DELETE`.
 pub(crate) fn change(at: &mut Cursor<'_>) -> Result<Statement> {
     let start = at.index;
+    // sqlparser knows forms without these words.
+    let second = match at.word() {
+        Some("insert") => Some("into"),
+        Some("delete") => Some("from"),
+        _ => None,
+    };
+    if second.is_some() && at.word_nth(1) != second {
+        at.index += 1;
+        return at.syntax_error();
+    }
     let statement = match at.sqlparser(|parser| parser.parse_statement())? {
         ast::Statement::Insert(insert) => Statement::Insert(Box::new(insert)),
         ast::Statement::Update(update) => Statement::Update(Box::new(update)),

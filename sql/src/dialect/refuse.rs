@@ -14,11 +14,12 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::{Location, Token};
 
 use super::source::Source;
+use super::words;
 use crate::error::{Result, SqlError};
 
 /// Refuses what a tree must not have.
 pub(crate) fn check<T: Visit>(tree: &T, source: &Source<'_>) -> Result<()> {
-    match tree.visit(&mut Refuse { source }) {
+    match tree.visit(&mut Refuse { source, arrays: 0 }) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
@@ -41,6 +42,8 @@ fn find(source: &Source<'_>, word: &str) -> usize {
 
 struct Refuse<'a> {
     source: &'a Source<'a>,
+    /// ARRAY constructors around the current expression: only within one needs no word.
+    arrays: usize,
 }
 
 type Flow = ControlFlow<SqlError>;
@@ -349,8 +352,20 @@ impl Visitor for Refuse<'_> {
                     || matches!(kind, CastKind::TryCast | CastKind::SafeCast)
                     || matches!(data_type, DataType::Unspecified)
             }
+            // A reserved word is no column; DEFAULT stands for a value where one is assigned.
+            Expr::Identifier(ident) => {
+                let word = ident.value.as_str();
+                ident.quote_style.is_none()
+                    && word != "default"
+                    && words::is_reserved(word)
+                    && !words::is_value(word)
+            }
             Expr::Function(function) => function.uses_odbc_syntax,
             Expr::TypedString(string) => string.uses_odbc_syntax,
+            Expr::Array(array) => {
+                self.arrays += 1;
+                !array.named && self.arrays == 1
+            }
             Expr::BinaryOp { op, .. } => matches!(
                 op,
                 BinaryOperator::Spaceship
@@ -368,6 +383,13 @@ impl Visitor for Refuse<'_> {
         } else {
             ControlFlow::Continue(())
         }
+    }
+
+    fn post_visit_expr(&mut self, expr: &Expr) -> Flow {
+        if let Expr::Array(_) = expr {
+            self.arrays -= 1;
+        }
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_value(&mut self, value: &ValueWithSpan) -> Flow {

@@ -16,6 +16,7 @@ mod constants;
 mod expressions;
 mod named_arguments;
 mod names;
+mod scalar;
 mod series;
 mod types;
 
@@ -37,6 +38,7 @@ pub fn rewrite_query(query: &mut ast::Query) -> Result<OutputNames, SqlError> {
     let output = names::name_top(query);
     names::name_inner(query);
     series::to_rows(query);
+    scalar::first_of_catalogs(query);
     run(query, Expressions { is_insert: false })?;
     Ok(output)
 }

@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::tokenizer::{
 };
 
 use super::grammar::Grammar;
+use super::spelling::respell;
 use crate::error::{Result, SqlError, SqlState};
 
 /// PostgreSQL's NAMEDATALEN less one.
@@ -55,7 +56,6 @@ impl<'a> Source<'a> {
         let offset = lines.offset(start);
         let end = lines.offset(tokens.last()?.span.end);
         let text = slice(message, offset, end);
-        spell_out_tables(&mut tokens);
         for token in &mut tokens {
             token.span = Span::new(
                 relative(token.span.start, start),
@@ -123,51 +123,18 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Makes `TABLE t` the `SELECT * FROM t` that it stands for, wherever a query may begin.
-fn spell_out_tables(tokens: &mut Vec<TokenWithSpan>) {
-    let is = |token: &Token, words: &[&str]| matches!(token, Token::Word(word) if word.quote_style.is_none() && words.contains(&word.value.as_str()));
-    let before = [
-        "union",
-        "intersect",
-        "except",
-        "all",
-        "distinct",
-        "as",
-        "for",
-        "explain",
-        "analyze",
-        "verbose",
-    ];
-    let begins = |index: usize| match index.checked_sub(1) {
-        None => true,
-        Some(before_it) => {
-            let token = &tokens[before_it].token;
-            *token == Token::LParen || is(token, &before)
-        }
-    };
-    let places: Vec<usize> = (0..tokens.len())
-        .filter(|at| is(&tokens[*at].token, &["table"]) && begins(*at))
-        .collect();
-    for place in places.into_iter().rev() {
-        let span = tokens[place].span;
-        let spelled = [
-            Token::make_keyword("select"),
-            Token::Mul,
-            Token::make_keyword("from"),
-        ];
-        tokens.splice(
-            place..=place,
-            spelled.map(|token| TokenWithSpan { token, span }),
-        );
-    }
-}
-
 /// Tokens of a message, without space and comments, unquoted words folded.
 pub(crate) fn tokenize(message: &str) -> Result<Vec<TokenWithSpan>> {
     let grammar = Grammar::new(0);
-    let mut tokens = Tokenizer::new(&grammar, message)
-        .tokenize_with_location()
-        .map_err(|error| tokenizer_error(message, &error))?;
+    let mut tokens = Vec::new();
+    let result = Tokenizer::new(&grammar, message).tokenize_with_location_into_buf(&mut tokens);
+    if let Err(error) = result {
+        // The token that could not be ended begins where the last one ended.
+        let start = tokens
+            .last()
+            .map_or(Location { line: 1, column: 1 }, |last| last.span.end);
+        return Err(tokenizer_error(message, &error, start));
+    }
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF));
     for token in &mut tokens {
         if let Token::Word(word) = &mut token.token {
@@ -181,46 +148,10 @@ pub(crate) fn tokenize(message: &str) -> Result<Vec<TokenWithSpan>> {
         }
     }
     check(message, &tokens)?;
-    drop_collations(message, tokens)
-}
-
-/// Takes `COLLATE "C"` and its like out. Text is compared byte by byte, which is what these
-/// collations do; there are no others. Here and not in the tree, since sqlparser does not read it
-/// everywhere where PostgreSQL does.
-fn drop_collations(message: &str, tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
-    let is_collate = |token: &TokenWithSpan| matches!(&token.token, Token::Word(word) if word.quote_style.is_none() && word.value == "collate");
-    if !tokens.iter().any(is_collate) {
-        return Ok(tokens);
-    }
-    let mut kept = Vec::with_capacity(tokens.len());
-    let mut tokens = tokens.into_iter().peekable();
-    while let Some(token) = tokens.next() {
-        if !is_collate(&token)
-            || !matches!(tokens.peek(), Some(next) if matches!(next.token, Token::Word(_)))
-        {
-            kept.push(token);
-            continue;
-        }
-        let mut name = String::new();
-        let start = tokens
-            .peek()
-            .map_or(token.span.start, |next| next.span.start);
-        while let Some(TokenWithSpan {
-            token: Token::Word(word),
-            ..
-        }) = tokens.next()
-        {
-            name = word.value;
-            if tokens.next_if(|next| next.token == Token::Period).is_none() {
-                break;
-            }
-        }
-        if !matches!(name.as_str(), "default" | "C" | "POSIX" | "ucs_basic") {
-            let position = Lines::of(message).offset(start) + 1;
-            return Err(SqlError::unsupported(format!("collation \"{name}\"")).at(position));
-        }
-    }
-    Ok(kept)
+    respell(tokens).map_err(|(collation, at)| {
+        let position = Lines::of(message).offset(at) + 1;
+        SqlError::unsupported(format!("collation \"{collation}\"")).at(position)
+    })
 }
 
 /// What sqlparser lets pass and PostgreSQL does not: an empty quoted name, letters glued to a
@@ -255,6 +186,12 @@ fn check(message: &str, tokens: &[TokenWithSpan]) -> Result<()> {
                     );
                 }
             }
+            // The parser would take it for `=`.
+            Token::DoubleEq | Token::Spaceship => {
+                let message = format!("operator does not exist: {}", token.token);
+                return Err(SqlError::new(SqlState::UNDEFINED_FUNCTION, message)
+                    .at(lines.offset(start) + 1));
+            }
             Token::Placeholder(name) => {
                 let number = name.strip_prefix('$').unwrap_or_default();
                 if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -269,8 +206,8 @@ fn check(message: &str, tokens: &[TokenWithSpan]) -> Result<()> {
 }
 
 /// What could not even be cut into tokens. PostgreSQL quotes the rest of the text.
-fn tokenizer_error(message: &str, error: &TokenizerError) -> SqlError {
-    let offset = Lines::of(message).offset(error.location);
+fn tokenizer_error(message: &str, error: &TokenizerError, start: Location) -> SqlError {
+    let offset = Lines::of(message).offset(start);
     let rest: String = message.chars().skip(offset).collect();
     let what = error.message.to_ascii_lowercase();
     let fault = if what.contains("dollar") {

@@ -74,7 +74,11 @@ fn parsed(message: &str) -> String {
 /// What a query is planned as, and the names of its columns.
 fn rewritten(message: &str) -> String {
     let mut out = String::new();
-    for parsed in parse(message).expect("a query") {
+    let statements = match parse(message) {
+        Ok(statements) => statements,
+        Err(error) => return error.to_string(),
+    };
+    for parsed in statements {
         let Statement::Query(mut query) = parsed.statement else {
             panic!("{message} is no query")
         };

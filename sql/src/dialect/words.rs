@@ -5,6 +5,25 @@ pub(crate) fn is_reserved(word: &str) -> bool {
     RESERVED.binary_search(&word).is_ok()
 }
 
+/// Whether a word is reserved since it is a value: a call without brackets.
+pub(crate) fn is_value(word: &str) -> bool {
+    matches!(
+        word,
+        "current_catalog"
+            | "current_date"
+            | "current_role"
+            | "current_schema"
+            | "current_time"
+            | "current_timestamp"
+            | "current_user"
+            | "localtime"
+            | "localtimestamp"
+            | "session_user"
+            | "system_user"
+            | "user"
+    )
+}
+
 /// Whether a name has to be quoted where it is printed, as `quote_ident` decides it.
 pub fn is_quoted(name: &str) -> bool {
     let mut bytes = name.bytes();
@@ -17,13 +36,14 @@ pub fn is_quoted(name: &str) -> bool {
 
 /// The statement that PostgreSQL has and this server has not and that begins with this word, as
 /// errors name it.
-pub(crate) fn unsupported_statement(words: [Option<&str>; 3]) -> Option<String> {
+pub(crate) fn unsupported_statement(words: [Option<&str>; 5]) -> Option<String> {
     let first = words[0]?;
     if STATEMENTS.binary_search(&first).is_err() {
         return None;
     }
     // What is created, dropped or altered says more than that something is.
     let named = match first {
+        _ if words.contains(&Some("materialized")) => 2,
         "create" | "drop" | "alter" | "refresh" | "import" | "reassign" | "security"
         | "comment" => 1,
         _ => 0,

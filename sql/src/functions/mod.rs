@@ -3,6 +3,7 @@
 
 mod bookend;
 mod format_type;
+mod interval;
 mod quote;
 mod simple;
 mod size_pretty;
@@ -28,6 +29,8 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     let mut functions = vec![
         Arc::new(ScalarUDF::from(time_bucket::TimeBucket::new())),
         Arc::new(ScalarUDF::from(timezone::Timezone::new())),
+        Arc::new(ScalarUDF::from(interval::Scale::multiply())),
+        Arc::new(ScalarUDF::from(interval::Scale::divide())),
     ];
     for group in [
         format_type::functions(),

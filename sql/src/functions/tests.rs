@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
-    RecordBatch, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array,
+    Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::datasource::MemTable;
@@ -163,7 +163,10 @@ pub(crate) fn answer(sql: &str) -> String {
                         let cells: Vec<String> = batch
                             .columns()
                             .iter()
-                            .map(|column| array_value_to_string(column, row).expect("a value"))
+                            .map(|column| match column.is_null(row) {
+                                true => "NULL".to_owned(),
+                                false => array_value_to_string(column, row).expect("a value"),
+                            })
                             .collect();
                         lines.push(cells.join(" | "));
                     }

@@ -1,12 +1,13 @@
 //! DataFusion's errors in PostgreSQL's words and codes.
 //!
-//! DataFusion tells most faults in prose, so that this file reads prose (`messages`); each pattern has
+//! DataFusion tells most faults in prose, so that prose is read here (`messages`, `values`); each pattern has
 //! a test that makes the real engine say it, so that a new version which words it otherwise is
 //! found. What is not recognised keeps its text and gets the general code of its class; XX000 is left
 //! for what is a bug of ours or of the engine.
 
 mod messages;
 mod storage;
+mod values;
 
 #[cfg(test)]
 mod tests;
@@ -118,7 +119,8 @@ fn external(
     if let Some(error) = error.downcast_ref::<ArrowError>() {
         return arrow(error, text, position);
     }
-    SqlError::internal(error.to_string())
+    let message = error.to_string();
+    messages::recognise(&message, text).unwrap_or_else(|| SqlError::internal(message))
 }
 
 fn arrow(error: &ArrowError, text: &str, position: &mut Option<usize>) -> SqlError {
@@ -129,7 +131,7 @@ fn arrow(error: &ArrowError, text: &str, position: &mut Option<usize>) -> SqlErr
     match error {
         ArrowError::ExternalError(inner) => external(&**inner, text, position),
         ArrowError::DivideByZero => SqlError::new(SqlState::DIVISION_BY_ZERO, "division by zero"),
-        ArrowError::ArithmeticOverflow(message) => messages::overflow(message),
+        ArrowError::ArithmeticOverflow(message) => values::overflow(message),
         ArrowError::NotYetImplemented(message) => {
             SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, messages::sentence(message))
         }
@@ -163,8 +165,13 @@ fn schema(error: &SchemaError, text: &str) -> SqlError {
             SqlError::new(SqlState::AMBIGUOUS_COLUMN, message)
                 .at_known(dialect::position_of(text, &[name]))
         }
-        SchemaError::DuplicateQualifiedField { name, .. }
-        | SchemaError::DuplicateUnqualifiedField { name } => {
+        // Names of columns were made unique, so that it is the table that stands twice.
+        SchemaError::DuplicateQualifiedField { qualifier, .. } => {
+            let table = qualifier.table();
+            let message = format!("table name \"{table}\" specified more than once");
+            SqlError::new(SqlState(*b"42712"), message)
+        }
+        SchemaError::DuplicateUnqualifiedField { name } => {
             let message = format!("column \"{}\" specified more than once", output_name(name));
             SqlError::new(SqlState::DUPLICATE_COLUMN, message)
         }

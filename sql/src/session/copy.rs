@@ -80,7 +80,7 @@ impl Session {
         let catalog = self.database.catalogs().of(&view.state)?;
         match (&copy.direction, &copy.source) {
             (CopyDirection::In, CopySource::Table { name, columns }) => {
-                let entry = catalog.find(name)?.clone();
+                let entry = catalog.find(name).map_err(without_position)?.clone();
                 self.copy_in(copy, entry, columns).await
             }
             (CopyDirection::In, CopySource::Query(_)) => Err(SqlError::new(
@@ -91,7 +91,7 @@ impl Session {
                 let query = match source {
                     CopySource::Query(query) => (**query).clone(),
                     CopySource::Table { name, columns } => {
-                        let entry = catalog.find(name)?;
+                        let entry = catalog.find(name).map_err(without_position)?;
                         let chosen = chosen(entry, columns)?;
                         check_forced(entry, &chosen, &copy.options)?;
                         table_query(name, entry, &chosen)?
@@ -137,6 +137,14 @@ impl Session {
             rows: 0,
             entry,
         }))
+    }
+}
+
+/// PostgreSQL gives no position in utility statements.
+fn without_position(error: SqlError) -> SqlError {
+    SqlError {
+        position: None,
+        ..error
     }
 }
 

@@ -110,7 +110,7 @@ impl Session {
         let mut interrupt = self.canceller.interrupt(self.settings.statement_timeout());
         let (params, columns) = unless(
             &mut interrupt,
-            Box::pin(self.describe(&parsed.statement, types)),
+            Box::pin(self.describe(&parsed.statement, &parsed.text, types)),
         )
         .await?;
         Ok(Arc::new(Prepared {
@@ -224,7 +224,7 @@ impl Session {
                     return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
                 }
                 let types = prepare.types.iter().cloned().map(Some).collect();
-                let described = self.describe(&prepare.statement, types);
+                let described = self.describe(&prepare.statement, &prepare.text, types);
                 let (params, columns) = unless(&mut interrupt, described).await?;
                 let parsed = Parsed {
                     statement: (*prepare.statement).clone(),

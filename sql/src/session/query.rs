@@ -136,6 +136,7 @@ impl Session {
     pub(super) async fn describe(
         &mut self,
         statement: &Statement,
+        text: &str,
         mut given: Vec<Option<PgType>>,
     ) -> Result<(Vec<PgType>, Option<Vec<OutputColumn>>)> {
         match statement {
@@ -148,9 +149,9 @@ impl Session {
         match statement {
             Statement::Query(query) => {
                 let planner = self.planner(None)?;
-                let query = (**query).clone();
+                let (query, text) = ((**query).clone(), text.to_owned());
                 let work = async move {
-                    let planned = planner.plan_query(query, "").await?;
+                    let planned = planner.plan_query(query, &text).await?;
                     let params = parameters(&planned.plan, given)?;
                     let nulls = params
                         .iter()
@@ -177,7 +178,7 @@ impl Session {
             }
             Statement::Show(name) => Ok((Vec::new(), Some(self.show_columns(name)))),
             Statement::Explain(explain) => {
-                let (params, _) = Box::pin(self.describe(&explain.statement, given)).await?;
+                let (params, _) = Box::pin(self.describe(&explain.statement, text, given)).await?;
                 Ok((params, Some(super::show::text_columns(&["QUERY PLAN"]))))
             }
             Statement::Execute(execute) => {

@@ -63,7 +63,10 @@ pub(super) fn write_timestamptz(micros: i64, settings: &FormatSettings, out: &mu
         return;
     }
     let utc_s = micros.div_euclid(1_000_000);
-    let east_s = settings.time_zone.offset_at(utc_s);
+    let east_s = match settings.time_zone.is_utc() {
+        true => 0, // without a search in the zone's history
+        false => settings.time_zone.offset_at(utc_s),
+    };
     let local = micros.saturating_add(i64::from(east_s) * 1_000_000);
     let zone = match settings.date_style.format {
         DateFormat::Iso if east_s == 0 => return write_local(local, Some("+00"), settings, out),

@@ -96,14 +96,14 @@ fn write_special(value: f64, out: &mut Vec<u8>) -> bool {
 fn write_short_decimal(value: f64, out: &mut Vec<u8>) -> bool {
     let magnitude = value.abs();
     for (scale, power) in [(0, 1.0), (2, 100.0), (4, 10_000.0)] {
-        let scaled = (magnitude * power).round();
-        if scaled >= 1e15 {
+        if magnitude * power >= 1e15 {
             return false;
         }
-        if scaled / power != magnitude {
+        let scaled = (magnitude * power + 0.5) as u64;
+        if scaled as f64 / power != magnitude {
             continue;
         }
-        if scaled == 0.0 || magnitude < 1e-4 {
+        if scaled == 0 || magnitude < 1e-4 {
             return magnitude == 0.0 && {
                 out.extend_from_slice(if value.is_sign_negative() {
                     b"-0"
@@ -116,7 +116,7 @@ fn write_short_decimal(value: f64, out: &mut Vec<u8>) -> bool {
         if value < 0.0 {
             out.push(b'-');
         }
-        let (mut integer, mut after_point) = (scaled as u64, scale);
+        let (mut integer, mut after_point) = (scaled, scale);
         while after_point > 0 && integer.is_multiple_of(10) {
             integer /= 10;
             after_point -= 1;

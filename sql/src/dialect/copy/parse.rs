@@ -12,6 +12,13 @@ use crate::error::{Result, SqlError};
 /// `COPY …`.
 pub(crate) fn parse(at: &mut Cursor<'_>) -> Result<Statement> {
     at.expect(&["copy"])?;
+    // COPY BINARY t, as before PostgreSQL 7.3.
+    let binary = at.sees(&["binary"]).then(|| RawOption {
+        name: "format".to_owned(),
+        value: RawValue::Text("binary".to_owned()),
+        position: at.position(),
+    });
+    at.take(&["binary"]);
     let source = source(at)?;
     let direction = match at.take_one_of(&["from", "to"]) {
         // A query has no other way to go.
@@ -24,7 +31,7 @@ pub(crate) fn parse(at: &mut Cursor<'_>) -> Result<Statement> {
         None => return at.syntax_error(),
     };
     stream(at, direction)?;
-    let raw = options(at)?;
+    let raw = binary.into_iter().chain(options(at)?).collect();
     let options = check(raw, direction)?;
     if at.sees(&["where"]) {
         return at.unsupported("COPY FROM WHERE");
@@ -39,11 +46,13 @@ pub(crate) fn parse(at: &mut Cursor<'_>) -> Result<Statement> {
 /// A table with its columns, or a query in brackets.
 fn source(at: &mut Cursor<'_>) -> Result<CopySource> {
     if at.take_token(&Token::LParen) {
+        if matches!(at.word(), Some("insert" | "update" | "delete" | "merge")) {
+            return at.unsupported("COPY of a statement that changes rows");
+        }
         let query = query::query(at)?;
         at.expect_token(&Token::RParen)?;
         return Ok(CopySource::Query(query));
     }
-    at.take(&["binary"]);
     let name = at.table_name()?;
     let columns = match at.peek() {
         Some(Token::LParen) => at.names_in_brackets()?,

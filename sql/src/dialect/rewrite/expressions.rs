@@ -3,15 +3,17 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, GroupByExpr, LimitClause, ObjectName, ObjectNamePart, Query,
-    Select, SelectItem, SetExpr, TableFactor, UnaryOperator, Value, ValueWithSpan, VisitorMut,
+    BinaryOperator, DataType, Expr, Function, GroupByExpr, LimitClause, ObjectName, ObjectNamePart,
+    Query, Select, SelectItem, SetExpr, TableFactor, UnaryOperator, Value, ValueWithSpan,
+    VisitorMut,
 };
 
 use super::arrays::array_subquery;
-use super::build::{arguments, call, number, take};
+use super::build::{arguments, call, cast_to, number, take};
 use super::casts::cast;
 use super::constants::{int4, unwrap_ordinal};
 use super::named_arguments;
+use crate::dialect::words;
 use crate::error::{SqlError, SqlState};
 
 /// The rules.
@@ -96,10 +98,26 @@ fn rewrite(expr: &mut Expr) -> Result<(), SqlError> {
             if let BinaryOperator::PGCustomBinaryOperator(parts) = op {
                 *op = named_operator(parts)?;
             }
-            if is_arithmetic(op) {
-                int4(left);
-                int4(right);
+            match op {
+                BinaryOperator::Multiply if is_interval(left) => {
+                    *expr = scaled("interval_multiply", left, right)
+                }
+                BinaryOperator::Multiply if is_interval(right) => {
+                    *expr = scaled("interval_multiply", right, left)
+                }
+                BinaryOperator::Divide if is_interval(left) => {
+                    *expr = scaled("interval_divide", left, right)
+                }
+                op if is_arithmetic(op) => {
+                    int4(left);
+                    int4(right);
+                }
+                _ => {}
             }
+        }
+        // Some of these sqlparser takes for columns.
+        Expr::Identifier(ident) if ident.quote_style.is_none() && words::is_value(&ident.value) => {
+            *expr = call(&ident.value.clone(), Vec::new());
         }
         Expr::Cast { .. } | Expr::TypedString(_) => cast(expr),
         Expr::AtTimeZone {
@@ -114,6 +132,8 @@ fn rewrite(expr: &mut Expr) -> Result<(), SqlError> {
             named_arguments::order(function)?;
             if let Some(replacement) = array_subquery(function) {
                 *expr = replacement;
+            } else if let Some(remainder) = remainder(function) {
+                *expr = remainder;
             } else if keeps_type(function) {
                 arguments(function).for_each(int4);
             }
@@ -136,6 +156,56 @@ fn rewrite(expr: &mut Expr) -> Result<(), SqlError> {
         _ => {}
     }
     Ok(())
+}
+
+/// An interval by a number: DataFusion knows no such operator.
+fn scaled(function: &str, interval: &mut Expr, number: &mut Expr) -> Expr {
+    let number = cast_to(take(number), DataType::DoublePrecision);
+    call(function, vec![take(interval), number])
+}
+
+/// Whether an expression is an interval by its looks.
+fn is_interval(expr: &Expr) -> bool {
+    match expr {
+        Expr::Interval(_) => true,
+        Expr::Cast { data_type, .. } => matches!(data_type, DataType::Interval { .. }),
+        Expr::Nested(inner)
+        | Expr::UnaryOp {
+            op: UnaryOperator::Minus,
+            expr: inner,
+        } => is_interval(inner),
+        Expr::Function(function) => function
+            .name
+            .0
+            .last()
+            .and_then(|part| part.as_ident())
+            .is_some_and(|name| {
+                matches!(name.value.as_str(), "interval_multiply" | "interval_divide")
+            }),
+        _ => false,
+    }
+}
+
+/// `mod(a, b)` is `a % b`.
+fn remainder(function: &mut Function) -> Option<Expr> {
+    let name = function.name.0.last().and_then(|part| part.as_ident())?;
+    if name.value != "mod" {
+        return None;
+    }
+    let [left, right] = &mut arguments(function).collect::<Vec<_>>()[..] else {
+        return None;
+    };
+    int4(left);
+    int4(right);
+    let (left, right) = (
+        Box::new(Expr::Nested(Box::new(take(left)))),
+        Box::new(Expr::Nested(Box::new(take(right)))),
+    );
+    Some(Expr::Nested(Box::new(Expr::BinaryOp {
+        left,
+        op: BinaryOperator::Modulo,
+        right,
+    })))
 }
 
 /// `OPERATOR(pg_catalog.~)` is `~`.

@@ -124,7 +124,14 @@ fn name_items(
         if alias.as_ref().is_some_and(|alias| alias.contains(MARK)) {
             continue;
         }
-        let plain = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+        let plain = match expr {
+            // These become calls, which DataFusion names otherwise.
+            Expr::Identifier(ident) => {
+                ident.quote_style.is_some() || !crate::dialect::words::is_value(&ident.value)
+            }
+            Expr::CompoundIdentifier(_) => true,
+            _ => false,
+        };
         let is_alias = alias.is_some();
         let name = alias.unwrap_or_else(|| column_name(expr));
         let beside_wildcard = if top {

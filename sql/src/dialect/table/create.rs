@@ -29,6 +29,7 @@ pub(crate) fn parse_create(at: &mut Cursor<'_>) -> Result<Statement> {
     at.index += 2;
     let if_not_exists = at.take(&["if", "not", "exists"]);
     let name = at.table_name()?;
+    let mut key_at = 0;
     let mut table = CreateTable {
         name,
         if_not_exists,
@@ -44,11 +45,14 @@ pub(crate) fn parse_create(at: &mut Cursor<'_>) -> Result<Statement> {
     }
     at.expect_token(&Token::LParen)?;
     if !at.take_token(&Token::RParen) {
-        at.list(|at| item(at, &mut table))?;
+        at.list(|at| item(at, &mut table, &mut key_at))?;
         at.expect_token(&Token::RParen)?;
     }
     clauses(at, &mut table)?;
-    resolve_key(&mut table)?;
+    resolve_key(&mut table).map_err(|error| match error.position {
+        None if key_at > 0 => error.at(key_at),
+        _ => error,
+    })?;
     Ok(Statement::CreateTable(table))
 }
 
@@ -66,7 +70,7 @@ pub(crate) fn parse_drop(at: &mut Cursor<'_>) -> Result<Statement> {
 }
 
 /// A column or a constraint of the table.
-fn item(at: &mut Cursor<'_>, table: &mut CreateTable) -> Result<()> {
+fn item(at: &mut Cursor<'_>, table: &mut CreateTable, key_at: &mut usize) -> Result<()> {
     let start = at.index;
     if at.take(&["constraint"]) {
         at.name()?;
@@ -74,6 +78,7 @@ fn item(at: &mut Cursor<'_>, table: &mut CreateTable) -> Result<()> {
     match at.word() {
         Some("primary") => {
             let position = at.position();
+            *key_at = position;
             at.expect(&["primary", "key"])?;
             if !table.primary_key.is_empty() {
                 return Err(second_key(table).at(position));

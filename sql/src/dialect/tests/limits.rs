@@ -133,7 +133,6 @@ fn operators() {
         "::int",
         "=1",
         " IS NULL",
-        
         "^2",
     ] {
         limit(OPERATORS_MAX, COMPLEX, |n| {
@@ -178,7 +177,13 @@ fn unions() {
 }
 
 #[test]
-fn joins() {}
+fn joins() {
+    for join in [" JOIN t ON true", ", t", " NATURAL JOIN t", " CROSS JOIN t"] {
+        limit(JOINS_MAX, COMPLEX, |n| {
+            format!("SELECT * FROM t{}", join.repeat(n))
+        });
+    }
+}
 
 #[test]
 fn in_lists() {
@@ -256,16 +261,56 @@ fn time_is_linear() {
             "(t JOIN ".repeat(NESTING_MAX),
             ")".repeat(NESTING_MAX)
         ),
-        format!("SELECT * FROM {}t{}", "((SELECT * FROM ".repeat(25), ") a CROSS JOIN t)".repeat(25)),
-        format!("SELECT * FROM {}t{}", "(((SELECT * FROM ".repeat(16), ") a CROSS JOIN t) CROSS JOIN t)".repeat(16)),
-        format!("SELECT {}1{}", "CAST(".repeat(NESTING_MAX), " AS)".repeat(NESTING_MAX)),
-        format!("SELECT {}1{}", "EXTRACT(a FROM ".repeat(NESTING_MAX), "))".repeat(NESTING_MAX)),
-        format!("SELECT {}1{}", "a IN ((SELECT ".repeat(25), "),1)".repeat(25)),
-        format!("SELECT {}1{}", "a IN (".repeat(NESTING_MAX), ")".repeat(NESTING_MAX)),
-        format!("SELECT {}1{}", "f(x => ".repeat(NESTING_MAX), ")".repeat(NESTING_MAX)),
-        format!("SELECT {}1{}", "position(".repeat(NESTING_MAX), " in a)".repeat(NESTING_MAX)),
-        format!("SELECT {}1{}", "trim(".repeat(NESTING_MAX), ")".repeat(NESTING_MAX)),
-        format!("SELECT {}1{}", "EXISTS (SELECT ".repeat(NESTING_MAX), "))".repeat(NESTING_MAX)),
+        format!(
+            "SELECT * FROM {}t{}",
+            "((SELECT * FROM ".repeat(25),
+            ") a CROSS JOIN t)".repeat(25)
+        ),
+        format!(
+            "SELECT * FROM {}t{}",
+            "(((SELECT * FROM ".repeat(16),
+            ") a CROSS JOIN t) CROSS JOIN t)".repeat(16)
+        ),
+        format!(
+            "SELECT {}1{}",
+            "CAST(".repeat(NESTING_MAX),
+            " AS)".repeat(NESTING_MAX)
+        ),
+        format!(
+            "SELECT {}1{}",
+            "EXTRACT(a FROM ".repeat(NESTING_MAX),
+            "))".repeat(NESTING_MAX)
+        ),
+        format!(
+            "SELECT {}1{}",
+            "a IN ((SELECT ".repeat(25),
+            "),1)".repeat(25)
+        ),
+        format!(
+            "SELECT {}1{}",
+            "a IN (".repeat(NESTING_MAX),
+            ")".repeat(NESTING_MAX)
+        ),
+        format!(
+            "SELECT {}1{}",
+            "f(x => ".repeat(NESTING_MAX),
+            ")".repeat(NESTING_MAX)
+        ),
+        format!(
+            "SELECT {}1{}",
+            "position(".repeat(NESTING_MAX),
+            " in a)".repeat(NESTING_MAX)
+        ),
+        format!(
+            "SELECT {}1{}",
+            "trim(".repeat(NESTING_MAX),
+            ")".repeat(NESTING_MAX)
+        ),
+        format!(
+            "SELECT {}1{}",
+            "EXISTS (SELECT ".repeat(NESTING_MAX),
+            "))".repeat(NESTING_MAX)
+        ),
         "SELECT a b c ".repeat(2_000),
         "/*".repeat(100_000),
         "$a".repeat(100_000),
@@ -279,32 +324,5 @@ fn time_is_linear() {
         let elapsed = start.elapsed();
         let shown: String = message.chars().take(60).collect();
         assert!(elapsed.as_secs() < 5, "{elapsed:?} for {shown}");
-    }
-}
-
-#[test]
-fn adhoc() {
-    let Ok(list) = std::env::var("ADHOC") else {
-        return;
-    };
-    for line in list.lines() {
-        let mut parts = line.split('|');
-        let (head, open, mid, close, n) = (
-            parts.next().unwrap(),
-            parts.next().unwrap(),
-            parts.next().unwrap(),
-            parts.next().unwrap(),
-            parts.next().unwrap().parse::<usize>().unwrap(),
-        );
-        for n in [n / 2, n] {
-            let message = format!("{head}{}{mid}{}", open.repeat(n), close.repeat(n));
-            let start = std::time::Instant::now();
-            let r = handle(&message);
-            println!(
-                "{n} {:?} {line} {:?}",
-                start.elapsed(),
-                r.map_err(|e| e.to_string() + &format!("{:?}", e.detail))
-            );
-        }
     }
 }

@@ -6,8 +6,25 @@ use crate::dialect::{self, output_name};
 use crate::error::{SqlError, SqlState};
 use crate::types::PgType;
 
+use super::values;
+
 const NO_FUNCTION_HINT: &str = "No function matches the given name and argument types. You might need to add explicit type casts.";
 const NO_OPERATOR_HINT: &str = "No operator matches the given name and argument types. You might need to add explicit type casts.";
+
+/// Functions that are none without OVER.
+const WINDOW_FUNCTIONS: &[&str] = &[
+    "row_number",
+    "rank",
+    "dense_rank",
+    "percent_rank",
+    "cume_dist",
+    "ntile",
+    "lag",
+    "lead",
+    "first_value",
+    "last_value",
+    "nth_value",
+];
 
 /// The error that a message means, if it is one of those that PostgreSQL has words for.
 pub(super) fn recognise(message: &str, text: &str) -> Option<SqlError> {
@@ -16,8 +33,9 @@ pub(super) fn recognise(message: &str, text: &str) -> Option<SqlError> {
         .or_else(|| function(message, text))
         .or_else(|| operator(message))
         .or_else(|| grouping(message, text))
-        .or_else(|| value(message))
-        .or_else(|| arithmetic(message))
+        .or_else(|| values::value(message))
+        .or_else(|| values::arithmetic(message))
+        .or_else(|| clause(message))
         .or_else(|| other(message))
 }
 
@@ -25,6 +43,7 @@ pub(super) fn recognise(message: &str, text: &str) -> Option<SqlError> {
 fn strip(mut message: &str) -> &str {
     const PREFIXES: &[&str] = &[
         "Arrow error: ",
+        "Internal error: ",
         "Error during planning: ",
         "Execution error: ",
         "Optimizer rule ",
@@ -47,7 +66,7 @@ fn strip(mut message: &str) -> &str {
 }
 
 /// The text between two marks.
-fn between<'a>(message: &'a str, before: &str, after: &str) -> Option<&'a str> {
+pub(super) fn between<'a>(message: &'a str, before: &str, after: &str) -> Option<&'a str> {
     let (_, rest) = message.split_once(before)?;
     rest.split_once(after).map(|(inner, _)| inner)
 }
@@ -79,6 +98,12 @@ fn relation(message: &str, text: &str) -> Option<SqlError> {
 
 fn function(message: &str, text: &str) -> Option<SqlError> {
     if let Some(name) = between(message, "Invalid function '", "'") {
+        if WINDOW_FUNCTIONS.contains(&name) {
+            let message = format!("window function {name} requires an OVER clause");
+            let mut error = SqlError::new(SqlState::WRONG_OBJECT_TYPE, message);
+            error.position = dialect::position_of(text, &[name]);
+            return Some(error);
+        }
         return Some(no_function(name, None, text));
     }
     if let Some(name) = between(message, "call to '", "' function") {
@@ -91,7 +116,14 @@ fn function(message: &str, text: &str) -> Option<SqlError> {
         "For function '",
         "function '",
     ];
-    let faults = ["expect", "requires", "coerc", "comparable", "argument"];
+    let faults = [
+        "expect",
+        "requires",
+        "coerc",
+        "comparable",
+        "argument",
+        "failed to match",
+    ];
     let name = wrong.iter().find_map(|before| {
         message
             .strip_prefix(before)
@@ -139,7 +171,7 @@ fn pg_types(arrow: &str) -> String {
 }
 
 /// The PostgreSQL name of an Arrow type.
-fn pg_type(arrow: &str) -> String {
+pub(super) fn pg_type(arrow: &str) -> String {
     match arrow.trim().parse::<DataType>() {
         Ok(DataType::Null) => "unknown".to_owned(),
         Ok(DataType::Decimal128(..)) => "numeric".to_owned(),
@@ -203,110 +235,84 @@ fn grouping(message: &str, text: &str) -> Option<SqlError> {
     Some(error)
 }
 
-/// A value that is not one of its type.
-fn value(message: &str) -> Option<SqlError> {
-    let string = between(message, "Cannot cast string '", "' to value of ")
-        .or_else(|| between(message, "Cannot cast value '", "' to value of "));
-    if let Some(value) = string {
-        let ty = between(message, "to value of ", " type")
-            .map(pg_type)
-            .unwrap_or_default();
-        return Some(invalid_text(value, &ty));
-    }
-    if let Some(value) = between(message, "Error parsing timestamp from '", "'") {
-        return Some(invalid_text(value, "timestamp"));
-    }
-    if let Some(rest) = message.strip_prefix("Invalid input syntax for type interval: ") {
-        return Some(invalid_text(rest.trim_matches('"'), "interval"));
-    }
-    if let Some(value) = between(message, "Can't cast value ", " to type ") {
-        let (_, ty) = message.rsplit_once(" to type ")?;
-        let _ = value;
-        return Some(out_of_range(&pg_type(ty)));
-    }
-    if message.contains("is too large to store in a Decimal")
-        || message.contains("is too small to store in a Decimal")
-        || message.contains("Cannot cast to Decimal")
+/// A clause that does not hold what it must.
+fn clause(message: &str) -> Option<SqlError> {
+    let (state, message) = if message.contains("non-boolean predicate") {
+        let (_, ty) = message.rsplit_once("returning ")?;
+        let ty = pg_type(ty);
+        (
+            SqlState::DATATYPE_MISMATCH,
+            format!("argument of WHERE must be type boolean, not type {ty}"),
+        )
+    } else if message.starts_with("Aggregate functions are not allowed in the WHERE") {
+        (
+            SqlState::GROUPING_ERROR,
+            "aggregate functions are not allowed in WHERE".to_owned(),
+        )
+    } else if message.starts_with("Aggregate function calls cannot be nested") {
+        (
+            SqlState::GROUPING_ERROR,
+            "aggregate function calls cannot be nested".to_owned(),
+        )
+    } else if message.contains("does not support logical expression WindowFunction") {
+        (
+            SqlState(*b"42P20"),
+            "window functions are not allowed here".to_owned(),
+        )
+    } else if message.starts_with("LIMIT must be >= 0") {
+        (SqlState(*b"2201W"), "LIMIT must not be negative".to_owned())
+    } else if message.starts_with("OFFSET must be >=") {
+        (
+            SqlState(*b"2201X"),
+            "OFFSET must not be negative".to_owned(),
+        )
+    } else if let Some(ty) = message
+        .split_once("to be an integer or null, but got ")
+        .map(|(_, ty)| ty)
     {
-        return Some(SqlError::new(
-            SqlState::NUMERIC_OUT_OF_RANGE,
-            "numeric field overflow",
-        ));
-    }
-    let pair = between(message, "Casting from ", " not supported")
-        .or_else(|| message.strip_prefix("Unsupported CAST from "))
-        .or_else(|| message.strip_prefix("Cannot automatically convert "))?;
-    let (from, to) = pair.split_once(" to ")?;
-    let message = format!("cannot cast type {} to {}", pg_type(from), pg_type(to));
-    Some(SqlError::new(SqlState::CANNOT_COERCE, message))
-}
-
-/// Text that is no value of a type: what it looks like decides the code.
-fn invalid_text(value: &str, ty: &str) -> SqlError {
-    let integer = matches!(ty, "smallint" | "integer" | "bigint" | "oid");
-    let digits = value.trim().trim_start_matches(['+', '-']);
-    if integer && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        let message = format!("value \"{value}\" is out of range for type {ty}");
-        return SqlError::new(SqlState::NUMERIC_OUT_OF_RANGE, message);
-    }
-    let state = match ty {
-        "date" | "interval" => SqlState::INVALID_DATETIME_FORMAT,
-        ty if ty.starts_with("time") => SqlState::INVALID_DATETIME_FORMAT,
-        _ => SqlState::INVALID_TEXT_REPRESENTATION,
-    };
-    SqlError::new(
-        state,
-        format!("invalid input syntax for type {ty}: \"{value}\""),
-    )
-}
-
-fn arithmetic(message: &str) -> Option<SqlError> {
-    let lower = message.to_ascii_lowercase();
-    if lower.contains("divide by zero") || lower.contains("division by zero") {
-        return Some(SqlError::new(
-            SqlState::DIVISION_BY_ZERO,
-            "division by zero",
-        ));
-    }
-    (lower.contains("overflow happened") || lower.contains("arithmetic overflow"))
-        .then(|| overflow(message))
-}
-
-/// `Overflow happened on: 2147483647 + 1`. The type is the narrowest that both operands fit in and
-/// the result does not.
-pub(super) fn overflow(message: &str) -> SqlError {
-    let numbers: Vec<i128> = message
-        .split([' ', ':'])
-        .filter_map(|word| word.parse().ok())
-        .collect();
-    let result = match &numbers[..] {
-        [left, right] if message.contains(" * ") => left.checked_mul(*right),
-        [left, right] if message.contains(" - ") => left.checked_sub(*right),
-        [left, right] => left.checked_add(*right),
-        _ => None,
-    };
-    let fits = |min: i64, max: i64| {
-        numbers
-            .iter()
-            .all(|n| (i128::from(min)..=i128::from(max)).contains(n))
-    };
-    let ty = if numbers.len() == 2 && fits(i32::MIN.into(), i32::MAX.into()) {
-        match result {
-            Some(result) if i16::try_from(result).is_err() && i32::try_from(result).is_ok() => {
-                "smallint"
-            }
-            _ => "integer",
-        }
-    } else if fits(i64::MIN, i64::MAX) {
-        "bigint"
+        let clause = if message.contains("LIMIT") {
+            "LIMIT"
+        } else {
+            "OFFSET"
+        };
+        let message = format!(
+            "argument of {clause} must be type bigint, not type {}",
+            pg_type(ty)
+        );
+        (SqlState::DATATYPE_MISMATCH, message)
+    } else if let Some(number) = between(message, "Order by column out of bounds, specified: ", ",")
+    {
+        let message = format!("ORDER BY position {number} is not in select list");
+        (SqlState::INVALID_COLUMN_REFERENCE, message)
+    } else if let Some(number) = between(message, "Cannot find column with position ", " in SELECT")
+    {
+        let message = format!("GROUP BY position {number} is not in select list");
+        (SqlState::INVALID_COLUMN_REFERENCE, message)
+    } else if message.starts_with("Too many columns! The subquery should only return one column") {
+        (
+            SqlState::SYNTAX_ERROR,
+            "subquery must return only one column".to_owned(),
+        )
+    } else if message.starts_with("Inconsistent data length across values list") {
+        (
+            SqlState::SYNTAX_ERROR,
+            "VALUES lists must all be the same length".to_owned(),
+        )
+    } else if let Some((_, fault)) = message.split_once("regex parse error:") {
+        let fault = fault.rsplit("error: ").next().unwrap_or_default().trim();
+        (
+            SqlState(*b"2201B"),
+            format!("invalid regular expression: {fault}"),
+        )
+    } else if message.contains("Compiled regex exceeds size limit") {
+        (
+            SqlState(*b"2201B"),
+            "invalid regular expression: regular expression is too complex".to_owned(),
+        )
     } else {
-        "numeric"
+        return None;
     };
-    out_of_range(ty)
-}
-
-fn out_of_range(ty: &str) -> SqlError {
-    SqlError::new(SqlState::NUMERIC_OUT_OF_RANGE, format!("{ty} out of range"))
+    Some(SqlError::new(state, message))
 }
 
 fn other(message: &str) -> Option<SqlError> {
@@ -315,6 +321,10 @@ fn other(message: &str) -> Option<SqlError> {
     {
         let message = "more than one row returned by a subquery used as an expression";
         return Some(SqlError::new(SqlState(*b"21000"), message));
+    }
+    if let Some(name) = between(message, "Placeholder '", "' was not provided a value") {
+        let message = format!("there is no parameter {name}");
+        return Some(SqlError::new(SqlState::UNDEFINED_PARAMETER, message));
     }
     if message.contains("No value found for placeholder")
         || message.contains("Placeholder type could not be resolved")
@@ -330,9 +340,8 @@ fn other(message: &str) -> Option<SqlError> {
             format!("there is no parameter {number}"),
         ));
     }
-    if let Some((_, rest)) = message.split_once("queries have different number of columns") {
-        let _ = rest;
-        let message = "each UNION, INTERSECT or EXCEPT query must have the same number of columns";
+    if let Some((operator, _)) = message.split_once(" queries have different number of columns") {
+        let message = format!("each {operator} query must have the same number of columns");
         return Some(SqlError::new(SqlState::SYNTAX_ERROR, message));
     }
     if message.starts_with("Unsupported SQL type ") {
