@@ -54,13 +54,6 @@ impl File {
             queries,
         }
     }
-
-    /// Whether the setup leaves rows to seal.
-    pub(super) fn inserts(&self) -> bool {
-        self.setup.iter().any(|record| {
-            matches!(record, Record::Statement { sql, .. } if sql.to_ascii_lowercase().starts_with("insert"))
-        })
-    }
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {

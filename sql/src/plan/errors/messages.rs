@@ -332,8 +332,7 @@ fn other(message: &str) -> Option<SqlError> {
         let message = "could not determine data type of a parameter";
         return Some(SqlError::new(SqlState::INDETERMINATE_DATATYPE, message));
     }
-    if let Some(name) = between(message, "Invalid placeholder, ", ": $") {
-        let _ = name;
+    if between(message, "Invalid placeholder, ", ": $").is_some() {
         let number = message.rsplit_once(": ").map_or("", |(_, number)| number);
         return Some(SqlError::new(
             SqlState::UNDEFINED_PARAMETER,

@@ -19,9 +19,8 @@ pub(super) fn value(message: &str) -> Option<SqlError> {
     if let Some(rest) = message.strip_prefix("Invalid input syntax for type interval: ") {
         return Some(invalid_text(rest.trim_matches('"'), "interval"));
     }
-    if let Some(value) = between(message, "Can't cast value ", " to type ") {
+    if message.starts_with("Can't cast value ") {
         let (_, ty) = message.rsplit_once(" to type ")?;
-        let _ = value;
         return Some(out_of_range(&pg_type(ty)));
     }
     if message.contains("is too large to store in a Decimal")
