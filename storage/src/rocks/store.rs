@@ -24,7 +24,9 @@ const SEGMENTS: &str = "segments";
 /// Index blocks of open segment files are held here, and nothing else is worth holding: verified
 /// column values have a cache of their own.
 const BLOCK_CACHE_BYTES: usize = 64 << 20;
-const META_WRITE_BUFFER_BYTES: usize = 8 << 20;
+/// After a full disk RocksDB goes on once there is room for its largest write buffer: small ones
+/// let it go on early. The family `default` is opened unasked, with 64 MiB, unless it is named.
+const WRITE_BUFFER_BYTES: usize = 1 << 20;
 const LEVELS: i32 = 7;
 
 /// The RocksDB of one data directory.
@@ -101,10 +103,14 @@ impl Store {
         options.set_max_open_files(-1);
 
         let mut meta = Options::default();
-        meta.set_write_buffer_size(META_WRITE_BUFFER_BYTES);
+        meta.set_write_buffer_size(WRITE_BUFFER_BYTES);
         meta.set_compression_type(DBCompressionType::Lz4);
 
+        let mut unused = Options::default();
+        unused.set_write_buffer_size(WRITE_BUFFER_BYTES);
+
         let families = [
+            ColumnFamilyDescriptor::new("default", unused),
             ColumnFamilyDescriptor::new(META, meta),
             ColumnFamilyDescriptor::new(SEGMENTS, segment_options()),
         ];
