@@ -1,6 +1,5 @@
 //! A PostgreSQL of our own, where one is installed.
 
-use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
@@ -10,11 +9,19 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+/// Only this machine reaches it, and nothing has to last.
+const SETTINGS: &[&str] = &[
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "fsync=off",
+    "TimeZone=UTC",
+];
+
 /// A running server; it ends with this value, or with this process.
 pub(super) struct Postgres {
     child: Child,
     port: u16,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Postgres {
@@ -46,33 +53,23 @@ impl Postgres {
             "{}",
             String::from_utf8_lossy(&made.stderr)
         );
-        let port = free_port();
-        let settings = format!(
-            "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = ''\n\
-             fsync = off\nTimeZone = 'UTC'\nmax_connections = 50\n"
-        );
-        let mut file = std::fs::File::options()
-            .append(true)
-            .open(data.join("postgresql.conf"))
-            .expect("the settings");
-        file.write_all(settings.as_bytes()).expect("room");
+        let log = std::fs::File::create(dir.path().join("log")).expect("a log file");
         // As for our own server: the pipe closes when this process is gone, however it went.
         let script = "\"$@\" & server=$!; cat; kill -INT $server; wait $server";
+        let port = free_port();
         let child = command("sh")
             .args(["-c", script, "sh"])
             .arg(programs.join("postgres"))
             .arg("-D")
             .arg(&data)
+            .args(SETTINGS.iter().flat_map(|setting| ["-c", setting]))
+            .args(["-c", &format!("port={port}")])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .expect("PostgreSQL runs");
-        let postgres = Postgres {
-            child,
-            port,
-            _dir: dir,
-        };
+        let postgres = Postgres { child, port, dir };
         postgres.wait();
         Some(postgres)
     }
@@ -92,7 +89,8 @@ impl Postgres {
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() || !self.psql("").is_empty() {
             assert!(
                 started.elapsed() < Duration::from_secs(60),
-                "PostgreSQL does not start"
+                "PostgreSQL does not start: {}",
+                std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
             );
             std::thread::sleep(Duration::from_millis(20));
         }
