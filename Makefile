@@ -60,11 +60,11 @@ fmt-check:
 
 lint:
 	@echo "==> lints"
-	$(CARGO) clippy $(CHECKED) --all-targets
+	$(CARGO) clippy $(CHECKED) --all-targets -- -D warnings
 
 doc-check:
 	@echo "==> documentation"
-	$(CARGO) doc $(CHECKED) --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(CHECKED) --no-deps
 
 tests:
 	@echo "==> tests: $(SLICEDB_CRASH_CYCLES) crashes, $(SLICEDB_POWER_CYCLES) power cuts, $(SLICEDB_FUZZ_CASES) fuzz cases"

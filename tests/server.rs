@@ -161,29 +161,6 @@ impl Server {
         started.elapsed()
     }
 
-    /// A connection by a driver.
-    pub(crate) async fn connect(&self) -> tokio_postgres::Client {
-        let (client, connection) = self.try_connect().await.expect("a connection");
-        tokio::spawn(connection);
-        client
-    }
-
-    async fn try_connect(
-        &self,
-    ) -> Result<
-        (
-            tokio_postgres::Client,
-            impl Future<Output = Result<(), tokio_postgres::Error>> + Send + use<>,
-        ),
-        tokio_postgres::Error,
-    > {
-        let config = format!(
-            "host=127.0.0.1 port={} user=slicedb dbname=slicedb",
-            self.address.port()
-        );
-        tokio_postgres::connect(&config, tokio_postgres::NoTls).await
-    }
-
     /// Runs psql with a script; its output and errors together.
     pub(crate) fn psql(&self, script: &str) -> String {
         let mut psql = Command::new("psql")

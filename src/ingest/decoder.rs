@@ -21,7 +21,7 @@ const BATCH_BYTES: usize = 8 << 20;
 
 /// A column of the data, in the order of the data.
 #[derive(Debug, Clone)]
-pub struct CopyColumn {
+pub(crate) struct CopyColumn {
     /// Its name in the table.
     pub name: String,
     /// What its values are.
@@ -29,7 +29,7 @@ pub struct CopyColumn {
 }
 
 /// Decodes the data of one COPY FROM.
-pub struct CopyDecoder {
+pub(crate) struct CopyDecoder {
     reader: Reader,
     rows: Rows,
     /// Bytes of a row that is not all there.
@@ -45,7 +45,7 @@ enum Reader {
 
 impl CopyDecoder {
     /// A decoder of data with these columns for a table.
-    pub fn new(
+    pub(crate) fn new(
         options: &CopyOptions,
         columns: Vec<CopyColumn>,
         table: &str,
@@ -64,7 +64,7 @@ impl CopyDecoder {
     }
 
     /// Takes a piece of the data, cut anywhere. Errors tell their place in the data.
-    pub fn push(&mut self, piece: &[u8]) -> Result<(), SqlError> {
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), SqlError> {
         if self.ended {
             return Ok(()); // What follows the data's own end is ignored, as PostgreSQL does.
         }
@@ -87,7 +87,7 @@ impl CopyDecoder {
     }
 
     /// Takes a batch if there are so many rows, or 8 MiB of them.
-    pub fn batch(&mut self, rows_min: usize) -> Option<RecordBatch> {
+    pub(crate) fn batch(&mut self, rows_min: usize) -> Option<RecordBatch> {
         if self.rows.waiting() < rows_min && self.rows.byte_len() < BATCH_BYTES {
             return None;
         }
@@ -95,7 +95,7 @@ impl CopyDecoder {
     }
 
     /// Ends the data and takes the rows that are left.
-    pub fn finish(&mut self) -> Result<Option<RecordBatch>, SqlError> {
+    pub(crate) fn finish(&mut self) -> Result<Option<RecordBatch>, SqlError> {
         if !self.ended {
             let rest = std::mem::take(&mut self.rest);
             self.read(&rest, true)?;

@@ -11,7 +11,7 @@ use slicedb_sql::types::{Encoder, Format, FormatSettings};
 use super::binary::SIGNATURE;
 
 /// Encodes the data of one COPY TO.
-pub struct CopyEncoder {
+pub(crate) struct CopyEncoder {
     options: CopyOptions,
     columns: Vec<Column>,
     settings: FormatSettings,
@@ -26,14 +26,14 @@ struct Column {
 }
 
 /// A batch that is ready to be written row by row.
-pub struct CopyRows<'a> {
+pub(crate) struct CopyRows<'a> {
     encoder: &'a CopyEncoder,
     cells: Vec<Encoder>,
 }
 
 impl CopyEncoder {
     /// An encoder of rows with these columns.
-    pub fn new(
+    pub(crate) fn new(
         options: &CopyOptions,
         columns: &[OutputColumn],
         settings: &FormatSettings,
@@ -71,7 +71,7 @@ impl CopyEncoder {
     }
 
     /// Appends what stands before the rows: a line of names, the binary header, or nothing.
-    pub fn header(&self, out: &mut Vec<u8>) {
+    pub(crate) fn header(&self, out: &mut Vec<u8>) {
         if self.options.format == CopyFormat::Binary {
             out.extend_from_slice(SIGNATURE);
             out.extend_from_slice(&[0; 8]); // no flags, no extension
@@ -92,7 +92,7 @@ impl CopyEncoder {
     }
 
     /// Gets a batch ready.
-    pub fn batch(&self, batch: &RecordBatch) -> Result<CopyRows<'_>, SqlError> {
+    pub(crate) fn batch(&self, batch: &RecordBatch) -> Result<CopyRows<'_>, SqlError> {
         let format = match self.options.format {
             CopyFormat::Text | CopyFormat::Csv => Format::Text,
             CopyFormat::Binary => Format::Binary,
@@ -112,7 +112,7 @@ impl CopyEncoder {
     }
 
     /// Appends what stands after the rows.
-    pub fn trailer(&self, out: &mut Vec<u8>) {
+    pub(crate) fn trailer(&self, out: &mut Vec<u8>) {
         if self.options.format == CopyFormat::Binary {
             out.extend_from_slice(&(-1_i16).to_be_bytes());
         }
@@ -156,7 +156,7 @@ impl CopyEncoder {
 
 impl CopyRows<'_> {
     /// Appends one row, with its line end.
-    pub fn write(&self, row: usize, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, row: usize, out: &mut Vec<u8>) {
         let options = &self.encoder.options;
         if options.format == CopyFormat::Binary {
             return self.write_binary(row, out);

@@ -24,5 +24,5 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-pub use decoder::{CopyColumn, CopyDecoder};
-pub use encoder::CopyEncoder;
+pub(crate) use decoder::{CopyColumn, CopyDecoder};
+pub(crate) use encoder::CopyEncoder;

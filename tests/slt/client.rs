@@ -77,7 +77,6 @@ impl ColumnType for Type {
     }
 }
 
-#[expect(clippy::ptr_arg, reason = "the runner's signature")]
 pub(super) fn types_match(actual: &Vec<Type>, expected: &Vec<Type>) -> bool {
     actual.len() == expected.len()
         && std::iter::zip(actual, expected).all(|(a, e)| *e == Type::OTHER || a == e)

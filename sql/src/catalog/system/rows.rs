@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use arrow::array::{ArrayRef, RecordBatch};
 
-use super::definition::{self, Definition};
+use super::definition::Definition;
 use super::relations;
 use crate::error::{Result, SqlError};
 use crate::types::{ColumnBuilder, FormatSettings, PgType};
@@ -162,11 +162,14 @@ impl<T: Into<Cell>> From<Option<T>> for Cell {
     }
 }
 
+/// A table's columns and lines.
+type Lines = (Vec<&'static str>, Vec<&'static str>);
+
 /// Rows of `rows.txt`, which was written from a PostgreSQL 15: `# table column …`, then rows as COPY
 /// writes them; of `pg_type` those that this server keeps or its catalogs have, of `pg_proc` their
 /// input and output functions.
-static LINES: LazyLock<HashMap<&str, (Vec<&str>, Vec<&str>)>> = LazyLock::new(|| {
-    let mut tables: HashMap<&str, (Vec<&str>, Vec<&str>)> = HashMap::new();
+static LINES: LazyLock<HashMap<&str, Lines>> = LazyLock::new(|| {
+    let mut tables: HashMap<&str, Lines> = HashMap::new();
     let mut name = "";
     for line in include_str!("rows.txt").lines() {
         if let Some(head) = line.strip_prefix("# ") {
