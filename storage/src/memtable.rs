@@ -183,7 +183,7 @@ pub fn merge(def: &TableDef, runs: &[MemRun]) -> Result<Option<MemChunk>> {
 }
 
 /// Which neighbouring runs to merge next: the longest stretch at the end whose members are all of
-/// one size class or smaller, once it is [`MERGE_FAN_IN`] long. Each row is merged about
+/// one size class or smaller, once it is 16 long. Each row is merged about
 /// log16(64 K) = 4 times.
 pub fn choose_merge(rows: &[usize]) -> Option<std::ops::Range<usize>> {
     let class = |rows: usize| rows.max(1).ilog(MERGE_FAN_IN);
