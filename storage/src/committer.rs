@@ -299,8 +299,7 @@ impl Committer {
                 newly.add_rows(input.segment.meta.id, dead.as_ref() - &before);
             }
         }
-        if newly.segments.len() == compact.inputs.len()
-            || compact.moved.follow(&mut newly).is_err()
+        if newly.segments.len() == compact.inputs.len() || compact.moved.follow(&mut newly).is_err()
         {
             return Ok(false);
         }

@@ -1,15 +1,15 @@
 //! What `check` finds, and that it changes nothing.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tempfile::TempDir;
 
 use super::{batch, events, open};
-use crate::vfs::RealVfs;
 use crate::check::Report;
+use crate::vfs::RealVfs;
 use crate::{Engine, Error, TableId, check};
 
 const EVENTS: TableId = TableId(1);
@@ -40,7 +40,8 @@ fn write(engine: &Engine, at: i64, rows: i64) {
     writes.commit_wait().expect("committed");
 }
 
-type Tree = BTreeMap<PathBuf, (Option<Vec<u8>>, SystemTime)>;
+/// Every entry: its bytes, and when it was changed.
+type Tree = BTreeMap<PathBuf, (Option<Vec<u8>>, (i64, i64))>;
 
 fn tree(dir: &Path) -> Tree {
     let mut found = BTreeMap::new();
@@ -49,7 +50,7 @@ fn tree(dir: &Path) -> Tree {
         for entry in std::fs::read_dir(&folder).expect("a folder") {
             let path = entry.expect("an entry").path();
             let metadata = path.metadata().expect("metadata");
-            let modified = metadata.modified().expect("a time");
+            let modified = (metadata.mtime(), metadata.mtime_nsec());
             if metadata.is_dir() {
                 folders.push(path.clone());
                 found.insert(path, (None, modified));

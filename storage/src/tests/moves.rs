@@ -89,36 +89,38 @@ fn rows_of(view: &View, key: i64) -> Vec<RowId> {
 #[test]
 fn deletes_follow_their_rows_through_seals_and_merges() {
     let events = Events::new();
-    let mut writes = events.engine.begin();
-    let view = writes.view(None).expect("a view");
-    writes
-        .delete(&view, EVENTS, &rows_of(&view, 3))
-        .expect("deleted");
-    events.engine.seal().expect("sealed");
-    let view = writes.view(None).expect("nobody else wrote");
-    assert_eq!(rows_of(&view, 3), []);
-    // Others may write other rows meanwhile.
-    let mut other = events.engine.begin();
-    let seen = other.view(None).expect("a view");
-    other
-        .delete(&seen, EVENTS, &rows_of(&seen, 4))
-        .expect("deleted");
-    events.seal_apart();
-    other.commit_wait().expect("committed");
-    let old = rows_of(&view, 5);
-    events.engine.compact().expect("merged");
-    let merged = events.engine.state();
-    assert!(merged.table(EVENTS).is_some_and(|t| t.segments.len() < 4));
-    // Rows that the statement found before the merge.
-    writes.delete(&view, EVENTS, &old).expect("deleted");
-    writes
-        .append(EVENTS, batch(&[row(30, 0)]))
-        .expect("appended");
-    let view = writes.view(None).expect("nobody else wrote them");
-    assert_eq!(keys(&view.state), [0, 1, 2, 6, 7, 8, 9, 20, 30]);
-    events.seal_apart();
-    writes.commit_wait().expect("committed");
-    drop((view, seen, merged));
+    // States keep the store open.
+    {
+        let mut writes = events.engine.begin();
+        let view = writes.view(None).expect("a view");
+        writes
+            .delete(&view, EVENTS, &rows_of(&view, 3))
+            .expect("deleted");
+        events.engine.seal().expect("sealed");
+        let view = writes.view(None).expect("nobody else wrote");
+        assert_eq!(rows_of(&view, 3), []);
+        // Others may write other rows meanwhile.
+        let mut other = events.engine.begin();
+        let seen = other.view(None).expect("a view");
+        other
+            .delete(&seen, EVENTS, &rows_of(&seen, 4))
+            .expect("deleted");
+        events.seal_apart();
+        other.commit_wait().expect("committed");
+        let old = rows_of(&view, 5);
+        events.engine.compact().expect("merged");
+        let merged = events.engine.state();
+        assert!(merged.table(EVENTS).is_some_and(|t| t.segments.len() < 4));
+        // Rows that the statement found before the merge.
+        writes.delete(&view, EVENTS, &old).expect("deleted");
+        writes
+            .append(EVENTS, batch(&[row(30, 0)]))
+            .expect("appended");
+        let view = writes.view(None).expect("nobody else wrote them");
+        assert_eq!(keys(&view.state), [0, 1, 2, 6, 7, 8, 9, 20, 30]);
+        events.seal_apart();
+        writes.commit_wait().expect("committed");
+    }
     let expected = [0, 1, 2, 6, 7, 8, 9, 20, 30];
     assert_eq!(events.keys(), expected);
     assert_eq!(events.reopened().keys(), expected);
@@ -154,17 +156,19 @@ fn rows_that_another_deleted_are_a_conflict_wherever_they_are() {
 fn a_table_is_cleared_wherever_its_rows_went_and_later_rows_stay() {
     let events = Events::new();
     events.seal_apart();
-    let mut writes = events.engine.begin();
-    let view = writes.view(None).expect("a view");
-    writes.clear(&view, EVENTS).expect("cleared");
-    // A merge of cleared segments with one that came later.
-    events.add(&[row(40, 0)]);
-    events.engine.seal().expect("sealed");
-    events.engine.compact().expect("merged");
-    let view = writes.view(None).expect("a view");
-    assert_eq!(keys(&view.state), [40]);
-    writes.commit_wait().expect("committed");
-    drop(view);
+    // States keep the store open.
+    {
+        let mut writes = events.engine.begin();
+        let view = writes.view(None).expect("a view");
+        writes.clear(&view, EVENTS).expect("cleared");
+        // A merge of cleared segments with one that came later.
+        events.add(&[row(40, 0)]);
+        events.engine.seal().expect("sealed");
+        events.engine.compact().expect("merged");
+        let view = writes.view(None).expect("a view");
+        assert_eq!(keys(&view.state), [40]);
+        writes.commit_wait().expect("committed");
+    }
     assert_eq!(events.keys(), [40]);
     assert_eq!(events.reopened().keys(), [40]);
 }
