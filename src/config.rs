@@ -22,6 +22,8 @@ pub(crate) struct Setting {
 }
 
 const MIB: u64 = 1 << 20;
+/// The storage engine's defaults.
+const STORAGE: Options = Options::DEFAULT;
 
 macro_rules! settings {
     ($($name:ident = $default:expr, $least:expr, $about:literal;)*) => {
@@ -56,21 +58,22 @@ settings! {
     startup_timeout_ms = 10_000, 100, "Time from connecting to being logged in.";
     drain_timeout_ms = 10_000, 0, "Time that running statements get at shutdown.";
     message_bytes_max = 16 * MIB, 10_000, "Length of one protocol message.";
+    memory_max_bytes = 3072 * MIB, 64 * MIB, "Memory of the process; beyond it queries are refused and writers slowed.";
     query_threads = 2, 1, "Threads that plan and run queries.";
     query_memory_bytes = 256 * MIB, MIB, "Memory of one query; beyond it spills to disk.";
     queries_memory_bytes = 512 * MIB, MIB, "Memory of all queries together.";
     spill_bytes = 16 * 1024 * MIB, 0, "Disk space of spilled data of all queries.";
-    memtable_seal_bytes = 192 * MIB, 64 * 1024, "Unsealed rows are sealed when they take this much memory.";
-    memtable_max_bytes = 384 * MIB, 128 * 1024, "Writers wait while unsealed rows take this much memory.";
-    memtable_seal_age_ms = 600_000, 1, "Unsealed rows are sealed when they are this old.";
-    wal_file_bytes = 64 * MIB, 8192, "Size of one file of the write-ahead log.";
-    wal_max_bytes = 1024 * MIB, 64 * 1024, "The log is trimmed by a seal when it holds this much.";
-    transaction_memory_bytes = 64 * MIB, 4096, "A transaction's rows go to segments of their own beyond this.";
-    cache_bytes = 256 * MIB, 0, "Memory of the cache of column values.";
-    pack_rows = 32 * 1024, 1024, "Rows of a pack, about.";
-    segment_rows_max = 4 * MIB, 65_536, "Rows of a segment, at most.";
-    compaction_runs = 4, 2, "Segments of one chunk that are merged when there are so many.";
-    maintenance_interval_ms = 1000, 10, "How often background work is looked for.";
+    memtable_seal_bytes = STORAGE.memtable_seal_bytes as u64, 64 * 1024, "Unsealed rows are sealed when they take this much memory.";
+    memtable_max_bytes = STORAGE.memtable_max_bytes as u64, 128 * 1024, "Writers wait while unsealed rows take this much memory.";
+    memtable_seal_age_ms = STORAGE.memtable_seal_age_ms, 1, "Unsealed rows are sealed when they are this old.";
+    wal_file_bytes = STORAGE.wal_file_bytes, 8192, "Size of one file of the write-ahead log.";
+    wal_max_bytes = STORAGE.wal_max_bytes, 64 * 1024, "The log is trimmed by a seal when it holds this much.";
+    transaction_memory_bytes = STORAGE.transaction_memory_bytes as u64, 4096, "A transaction's rows go to segments of their own beyond this.";
+    cache_bytes = STORAGE.cache_bytes as u64, 0, "Memory of the cache of column values.";
+    pack_rows = STORAGE.pack_rows as u64, 1024, "Rows of a pack, about.";
+    segment_rows_max = STORAGE.segment_rows_max as u64, 65_536, "Rows of a segment, at most.";
+    compaction_runs = STORAGE.compaction_runs as u64, 2, "Segments of one chunk that are merged when there are so many.";
+    maintenance_interval_ms = STORAGE.maintenance_interval_ms, 10, "How often background work is looked for.";
 }
 
 impl Config {

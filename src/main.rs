@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `cli`, `config` | flags and settings, validated once |
 //! | `server` | start, signals, stop |
+//! | `memory` | how much memory the process holds, and what follows from too much |
 //! | `pgwire` | the Postgres protocol: bytes ⇄ messages ⇄ sessions |
 //! | `ingest` | COPY's formats: bytes ⇄ batches |
 //! | `demo` | a pizza platform as a client of the server |
@@ -18,6 +19,7 @@ mod demo;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod ingest;
+mod memory;
 mod pgwire;
 mod server;
 

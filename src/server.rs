@@ -20,6 +20,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::{Check, Demo, Serve};
 use crate::config::Config;
 use crate::demo;
+use crate::memory;
 use crate::pgwire::{self, WireOptions};
 
 /// Why the program ends, for people, and with which code.
@@ -172,6 +173,8 @@ impl Server {
             .await
             .map_err(failed)?
             .map_err(|e| failed(e.message))?;
+        let pressure = database.engine().pressure().clone();
+        memory::watch(pressure, config.memory_max_bytes).map_err(failed)?;
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(pgwire::serve(database, options, listener, stopped));
         info!(%address, data_dir = %data_dir.display(), "serving");

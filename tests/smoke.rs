@@ -18,6 +18,11 @@ COPY orders FROM STDIN (FORMAT csv);
 "
     ));
     assert_eq!(said, "");
+    let (is_checked, said) = check(&server.data_dir());
+    assert!(
+        !is_checked && said.contains("is in use by another process"),
+        "{said}"
+    );
     server.kill();
     let server = Server::start_in(server.dir(), &[], &[]);
     let said = server.psql(

@@ -115,6 +115,7 @@ impl Database {
             &inner.memory,
             &inner.disk,
             inner.query_memory_bytes,
+            inner.engine.pressure(),
         )
     }
 }

@@ -7,14 +7,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
 use tracing::{debug, info, warn};
 
-use crate::build::Builder;
+use crate::build::{Builder, Built};
+use crate::change::Change;
 use crate::committer::{Compact, Seal, Work};
 use crate::compaction::{self, Choice};
 use crate::engine::{Reaped, Shared, spawn};
+use crate::moves::Sealed;
 use crate::retention;
 use crate::state::State;
 use crate::table::TableDef;
@@ -22,6 +25,9 @@ use crate::{Engine, Result, TableId};
 
 /// After a failure background work rests for so many intervals.
 const REST_AFTER_FAILURE: u32 = 10;
+
+/// Where memory runs out, unsealed rows are sealed when they take this part of what they take else.
+const SHORT_FRACTION: usize = 8;
 
 /// The threads.
 pub(crate) struct Background {
@@ -34,7 +40,7 @@ impl Background {
         if shared.options.background {
             let sealing = shared.clone();
             threads.push(spawn("slicedb-seal", move || {
-                repeat(&sealing, || sealing.seal_if_due())
+                repeat(&sealing, &sealing.sealing_bell, || sealing.seal_if_due())
             })?);
         }
         let merging = shared.clone();
@@ -49,7 +55,9 @@ impl Background {
             Ok(())
         };
         let shared = shared.clone();
-        threads.push(spawn("slicedb-compact", move || repeat(&shared, reap))?);
+        threads.push(spawn("slicedb-compact", move || {
+            repeat(&shared, &shared.merging_bell, reap)
+        })?);
         Ok(Background { threads })
     }
 
@@ -62,15 +70,44 @@ impl Background {
     }
 }
 
-fn repeat(shared: &Shared, work: impl Fn() -> Result<()>) {
-    let mut rest = 0;
-    while shared.sleep() {
-        if rest > 0 {
-            rest -= 1;
-        } else if let Err(e) = work() {
-            warn!(error = %e, "background work failed and will be tried again");
-            rest = REST_AFTER_FAILURE;
+fn repeat(shared: &Shared, bell: &Bell, work: impl Fn() -> Result<()>) {
+    let interval = Duration::from_millis(shared.options.maintenance_interval_ms);
+    while !shared.gauges().stopping {
+        bell.wait(interval);
+        if shared.gauges().stopping {
+            return;
         }
+        if let Err(e) = work() {
+            warn!(error = %e, "background work failed and will be tried again");
+            let until = Instant::now() + interval * REST_AFTER_FAILURE;
+            // Whoever waits for it rings again and again, and the stop rings too.
+            while Instant::now() < until && !shared.gauges().stopping {
+                bell.wait(until.saturating_duration_since(Instant::now()));
+            }
+        }
+    }
+}
+
+/// Calls a thread to work. A call while it works is not lost: it looks for work once more.
+#[derive(Default)]
+pub(crate) struct Bell {
+    rung: Mutex<bool>,
+    heard: Condvar,
+}
+
+impl Bell {
+    pub(crate) fn ring(&self) {
+        *self.rung.lock() = true;
+        self.heard.notify_all();
+    }
+
+    /// Waits for a call, at most so long.
+    fn wait(&self, longest: Duration) {
+        let mut rung = self.rung.lock();
+        if !*rung {
+            self.heard.wait_for(&mut rung, longest);
+        }
+        *rung = false;
     }
 }
 
@@ -93,13 +130,18 @@ impl Engine {
 }
 
 fn expire(shared: &Arc<Shared>) -> Result<()> {
+    let hold = shared.moves.hold();
     let state = shared.state();
     for table in state.tables.values() {
         let dropped = retention::choose(table, shared.vfs.now());
         if dropped.is_empty() {
             continue;
         }
-        let change = retention::change(table, &dropped);
+        let change = Change {
+            generation: state.generation,
+            hold: Some(hold.clone()),
+            ..retention::change(table, &dropped)
+        };
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         shared.commit(
             change,
@@ -112,7 +154,7 @@ fn expire(shared: &Arc<Shared>) -> Result<()> {
             Ok(Ok(_)) => {
                 info!(table = %table.def.id, segments = dropped.len(), "dropped expired segments")
             }
-            // Moved meanwhile: the next round sees where to.
+            // Others changed them: the next round sees how.
             Ok(Err(crate::Error::Conflict(_))) | Err(_) => {}
             Ok(Err(e)) => return Err(e),
         }
@@ -127,7 +169,12 @@ impl Shared {
         let age_us = gauges
             .unsealed_since
             .map_or(0, |since| self.vfs.now() - since);
+        let is_short = self.pressure.is_high();
+        if is_short {
+            self.home.cache.clear();
+        }
         let is_due = gauges.memory_bytes >= options.memtable_seal_bytes
+            || is_short && gauges.memory_bytes >= options.memtable_seal_bytes / SHORT_FRACTION
             || gauges.wal_bytes >= options.wal_max_bytes
             || age_us >= options.memtable_seal_age_ms.saturating_mul(1000) as i64;
         if is_due { self.seal() } else { Ok(()) }
@@ -154,10 +201,18 @@ impl Shared {
         }
         fail::fail_point!("seal.after_ingest");
         let segments: usize = built.values().map(Vec::len).sum();
-        if self.options.background {
-            self.wait_for_pins();
-        }
-        self.ask(|reply| Work::Seal(Seal { frozen, built }, reply))??;
+        let way = |(&id, built): (&TableId, &Vec<Built>)| {
+            let table = frozen.table(id)?;
+            Some((id, Sealed::new(&table.memory, built)))
+        };
+        let seal = Seal {
+            moves: built.iter().filter_map(way).collect(),
+            built,
+            frozen,
+        };
+        self.ask(|reply| Work::Seal(seal, reply))??;
+        // A merge may have become due.
+        self.merging_bell.ring();
         info!(
             rows,
             segments,
@@ -182,17 +237,15 @@ impl Shared {
 
     fn merge(&self, table: TableId, def: &Arc<TableDef>, choice: Choice) -> Result<bool> {
         let started = Instant::now();
-        let outputs = compaction::merge(def, &choice, &self.builder())?;
+        let (outputs, moved) = compaction::merge(def, &choice, &self.builder())?;
         fail::fail_point!("compact.after_ingest");
         let rows: u64 = choice.inputs.iter().map(|run| run.rows()).sum();
         let (inputs, merged) = (choice.inputs.len(), outputs.len());
-        if self.options.background {
-            self.wait_for_pins();
-        }
         let compact = Compact {
             table,
             inputs: choice.inputs,
             outputs,
+            moved,
         };
         let installed = self.ask(|reply| Work::Compact(compact, reply))??;
         if installed {
@@ -205,7 +258,7 @@ impl Shared {
         Ok(installed)
     }
 
-    fn builder(&self) -> Builder<'_> {
+    pub(crate) fn builder(&self) -> Builder<'_> {
         Builder {
             home: &self.home,
             options: &self.options,

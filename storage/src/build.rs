@@ -23,27 +23,27 @@ use crate::{Error, Options, Result, SegmentId};
 const GATHER_ROWS: usize = 64 * 1024;
 
 /// Makes segments out of rows.
-pub struct Builder<'a> {
+pub(crate) struct Builder<'a> {
     /// Where they go.
-    pub home: &'a Arc<SegmentHome>,
+    pub(crate) home: &'a Arc<SegmentHome>,
     /// Sizes.
-    pub options: &'a Options,
+    pub(crate) options: &'a Options,
     /// The next free segment number.
-    pub next_id: &'a AtomicU64,
+    pub(crate) next_id: &'a AtomicU64,
 }
 
 /// A segment made of memory runs, with the way back: row `i` was row `sources[i].1` of run
 /// `sources[i].0`.
-pub struct Built {
+pub(crate) struct Built {
     /// The segment, ingested but not named by any manifest.
-    pub segment: Arc<Segment>,
+    pub(crate) segment: Arc<Segment>,
     /// See above. [rows]
-    pub sources: Vec<(u32, u32)>,
+    pub(crate) sources: Vec<(u32, u32)>,
 }
 
 impl Builder<'_> {
     /// Writes the live rows of the runs to segments and ingests them.
-    pub fn build(&self, def: &TableDef, runs: &[MemRun]) -> Result<Vec<Built>> {
+    pub(crate) fn build(&self, def: &TableDef, runs: &[MemRun]) -> Result<Vec<Built>> {
         let mut finished = Vec::new();
         for (chunk, mut rows) in divide(def, runs, self.options.pack_rows) {
             sort_rows(def, runs, &mut rows)?;
@@ -82,7 +82,7 @@ impl Builder<'_> {
     }
 
     /// A number that no segment has.
-    pub fn new_id(&self) -> SegmentId {
+    pub(crate) fn new_id(&self) -> SegmentId {
         SegmentId(self.next_id.fetch_add(1, Ordering::Relaxed))
     }
 }

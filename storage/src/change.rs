@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::compaction::read_pack;
 use crate::deletes::Deletes;
 use crate::memtable::{self, BlockRef, MemChunk, MemRun};
+use crate::moves::{Hold, Moves};
 use crate::segment::codec;
 use crate::segment::meta::SegmentMeta;
 use crate::segment::{Segment, SegmentHome};
@@ -21,7 +22,7 @@ use crate::{Error, Result, SegmentId, Sequence, TableId, unique};
 pub(crate) const PRIVATE: Sequence = Sequence(u64::MAX);
 
 /// Everything that one transaction changes.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Change {
     /// Tables created or altered (`Some`) and dropped (`None`).
     pub tables: BTreeMap<TableId, Option<Arc<TableDef>>>,
@@ -31,6 +32,10 @@ pub struct Change {
     pub rows: BTreeMap<TableId, RowChange>,
     /// Tables whose rows others must not have changed after a commit.
     pub unchanged: BTreeMap<TableId, Sequence>,
+    /// The generation of the addresses in the deletes, see [`State::generation`].
+    pub generation: u64,
+    /// Keeps what moved rows since then.
+    pub(crate) hold: Option<Arc<Hold>>,
 }
 
 /// A catalog record put or removed.
@@ -81,7 +86,51 @@ impl Change {
                 .all(|r| r.blocks.is_empty() && r.segments.is_empty() && r.deletes.is_empty())
     }
 
-    /// The state after this change.
+    /// Whether rows are deleted, whose addresses have to follow them.
+    pub fn has_deletes(&self) -> bool {
+        self.rows.values().any(|rows| !rows.deletes.is_empty())
+    }
+
+    /// The deletes of each table, with the addresses of a later generation.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when somebody else has deleted a row.
+    pub(crate) fn followed(&self, moves: &Moves, to: u64) -> Result<Vec<(TableId, Deletes)>> {
+        let mut followed = Vec::new();
+        for (&id, rows) in self.rows.iter().filter(|(_, r)| !r.deletes.is_empty()) {
+            let mut deletes = rows.deletes.clone();
+            moves.follow(id, &mut deletes, self.generation, to)?;
+            followed.push((id, deletes));
+        }
+        Ok(followed)
+    }
+
+    /// Lets the deletes follow their rows to a generation, if it is a later one.
+    pub(crate) fn follow(&mut self, moves: &Arc<Moves>, to: u64) -> Result<bool> {
+        if to <= self.generation {
+            return Ok(false);
+        }
+        for (id, deletes) in self.followed(moves, to)? {
+            self.rows.entry(id).or_default().deletes = deletes;
+        }
+        self.generation = to;
+        if self.hold.is_some() {
+            self.hold = Some(moves.hold_at(to));
+        }
+        Ok(true)
+    }
+
+    /// Writes the deletes into their frames again, after they have followed their rows.
+    pub fn renew_deletes(&self, frames: &mut [Frame]) {
+        let deletes = frames.iter_mut().filter(|f| f.kind == FrameKind::Delete);
+        for frame in deletes {
+            if let Some(rows) = self.rows.get(&frame.table) {
+                frame.payload = rows.deletes.encode().into();
+            }
+        }
+    }
+
+    /// The state after this change. The addresses of its deletes are of the state's generation.
     ///
     /// # Errors
     /// [`Error::Conflict`] and [`Error::Duplicate`] when it does not fit, see [`Fit`].
@@ -197,7 +246,6 @@ impl Change {
         frames: Vec<Frame>,
         state: &State,
         home: &Arc<SegmentHome>,
-        is_sealed: bool,
     ) -> std::result::Result<Self, String> {
         let mut change = Change::default();
         for frame in frames {
@@ -230,7 +278,6 @@ impl Change {
                         )));
                     }
                 }
-                FrameKind::Block if is_sealed => {}
                 FrameKind::Block => {
                     let created = change.tables.get(&id).cloned().flatten();
                     let Some(def) = created.or_else(|| state.table(id).map(|t| t.def.clone()))
@@ -250,9 +297,7 @@ impl Change {
                     let blocks = &mut change.rows.entry(id).or_default().blocks;
                     blocks.insert(blocks.len() as u32, batch);
                 }
-                kind @ (FrameKind::Truncate | FrameKind::Commit) => {
-                    return Err(format!("a frame of kind {kind:?} inside a transaction"));
-                }
+                FrameKind::Commit => return Err("a commit inside a transaction".into()),
             }
         }
         Ok(change)
@@ -347,6 +392,9 @@ impl RowChange {
         };
         for (id, rows) in &self.deletes.rows {
             let at = present(table, id)?;
+            if rows.max() >= Some(table.segments[at].segment.meta.rows()) {
+                return Err(Error::Invalid(format!("deleted rows beyond segment {id}")));
+            }
             let deleted = Arc::make_mut(table.segments[at].deleted.get_or_insert_default());
             let before = deleted.len();
             *deleted |= rows;
@@ -417,7 +465,7 @@ impl TableState {
 }
 
 fn changed_meanwhile() -> Error {
-    Error::Conflict("rows were changed or moved meanwhile".into())
+    Error::Conflict("rows were changed meanwhile".into())
 }
 
 /// `| name length u32 le | name | 0 or 1 | value |`; 0 and no value when the record is removed.

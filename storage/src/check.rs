@@ -1,16 +1,18 @@
-//! Reads everything in a data directory and says what does not hold. Nothing is changed.
+//! Reads everything in a data directory and says what does not hold. Not a byte on the disk changes.
 //!
-//! Checked are every frame of the log, every record of the manifest, and of every segment that a
-//! column of every pack opens (checksum), decodes, has the rows and stays within the bounds that
-//! the manifest gives, and that rows ascend within and across packs.
+//! Checked are every frame of the log, every record of the manifest, and of every segment that
+//! either names that a column of every pack opens (checksum), decodes, has the rows and stays
+//! within the bounds of its description, and that rows ascend within and across packs.
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::change::Change;
+use crate::change::{Change, Fit};
 use crate::compaction::read_pack;
-use crate::engine::lock;
-use crate::manifest;
+use crate::engine::in_use;
+use crate::manifest::{self, Manifest};
 use crate::rocks::Store;
 use crate::segment::SegmentHome;
 use crate::segment::cache::ColumnCache;
@@ -19,12 +21,12 @@ use crate::sort::RowOrder;
 use crate::state::{SegmentRun, State, TableState};
 use crate::vfs::Vfs;
 use crate::wal::Wal;
-use crate::{Error, Result};
+use crate::{Error, Result, SegmentId, Sequence};
 
 /// What a check found.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Tables in the manifest.
+    /// Tables, as of the end of the log.
     pub tables: usize,
     /// Segments read.
     pub segments: usize,
@@ -58,92 +60,115 @@ pub fn check(
     let _lock = lock(dir)?;
     let mut report = Report::default();
     let (reaper, _reaped) = std::sync::mpsc::channel();
-    let store = Arc::new(Store::open(&dir.join("rocks"), &dir.join("staging"))?);
+    let store = Store::open_for_reading(&dir.join("rocks"), &dir.join("staging"))?;
     let home = Arc::new(SegmentHome {
-        store,
+        store: Arc::new(store),
         cache: ColumnCache::new(0),
         reaper,
     });
-    let (checkpoint, state) = match manifest::load(&home.store, &home) {
+    let manifest = match manifest::load(&home.store, &home) {
         Ok(loaded) => loaded,
         Err(e) => {
             report.damage.push(e);
             return Ok(report);
         }
     };
+    let mut named = Named::default();
+    named.add(&manifest.state);
+    let state = check_log(vfs, dir, &manifest, &home, &mut named, &mut report);
     report.tables = state.tables.len();
-    let logged = check_log(vfs, dir, &checkpoint, &state, &home, &mut report);
-    let all: usize = state.tables.values().map(|t| t.segments.len()).sum();
-    let mut done = 0;
-    for table in state.tables.values() {
-        for run in &table.segments {
-            check_segment(table, run, &mut report);
-            done += 1;
-            progress(done, all);
-        }
+    let all = named.0.len();
+    for (done, (table, run)) in named.0.values().enumerate() {
+        check_segment(table, run, &mut report);
+        progress(done + 1, all);
     }
-    let named = |key: &crate::rocks::keys::SegmentKey| {
-        let table = state.tables.get(&key.table);
-        logged.contains(&key.segment)
-            || table.is_some_and(|t| t.segments.iter().any(|r| r.segment.meta.id == key.segment))
-    };
-    report.orphans = home
-        .store
-        .segments()?
+    let files = home.store.segments()?;
+    let orphans = files
         .iter()
-        .filter(|key| !named(key))
-        .count();
+        .filter(|key| !named.0.contains_key(&key.segment));
+    report.orphans = orphans.count();
     Ok(report)
 }
 
-/// Reads the log; returns the segments that it names.
+/// Segments that the manifest or a commit in the log names, whether or not a later commit drops
+/// them again.
+#[derive(Default)]
+struct Named(BTreeMap<SegmentId, (Arc<TableState>, SegmentRun)>);
+
+impl Named {
+    fn add(&mut self, state: &State) {
+        for table in state.tables.values() {
+            for run in &table.segments {
+                let named = (table.clone(), run.clone());
+                self.0.insert(run.segment.meta.id, named);
+            }
+        }
+    }
+
+    /// The segments that came with a commit, which `state` is the state after.
+    fn add_new(&mut self, change: &Change, state: &State) {
+        for (id, rows) in &change.rows {
+            let Some(table) = state.table(*id) else {
+                continue;
+            };
+            for run in &table.segments {
+                if rows.segments.iter().any(|s| Arc::ptr_eq(s, &run.segment)) {
+                    let named = (table.clone(), run.clone());
+                    self.0.insert(run.segment.meta.id, named);
+                }
+            }
+        }
+    }
+}
+
+/// Takes the directory so that no server starts meanwhile; one that never had a server, or a copy,
+/// has no file to take.
+fn lock(dir: &Path) -> Result<Option<File>> {
+    let path = dir.join("lock");
+    let file = match File::open(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(Error::io("open", &path))?,
+    };
+    file.try_lock().map_err(|e| in_use(dir, e))?;
+    Ok(Some(file))
+}
+
+/// Reads the log, notes the segments that it names, and answers the state at its end.
 fn check_log(
     vfs: Arc<dyn Vfs>,
     dir: &Path,
-    checkpoint: &manifest::Checkpoint,
-    state: &State,
+    manifest: &Manifest,
     home: &Arc<SegmentHome>,
+    named: &mut Named,
     report: &mut Report,
-) -> Vec<crate::SegmentId> {
+) -> State {
     let wal_dir = dir.join("wal");
-    let mut commits = 0;
-    let mut named = Vec::new();
-    let mut state = state.clone();
-    let mut last = crate::Sequence(0);
-    let sealed = checkpoint.sealed;
-    let fit = crate::change::Fit::Replay {
-        applied: checkpoint.applied,
-        sealed,
-    };
-    let damage = Wal::check(vfs.as_ref(), &wal_dir, sealed, &mut |sequence, frames| {
+    let mut state = manifest.state.clone();
+    let mut last = Sequence(0);
+    let (sealed, applied) = (manifest.checkpoint.sealed, manifest.checkpoint.applied);
+    let mut visit = |sequence, frames| {
         let damaged =
             |reason: String| Error::corrupt(&wal_dir, 0, format!("commit {sequence}: {reason}"));
-        let change =
-            Change::from_frames(frames, &state, home, sequence <= sealed).map_err(damaged)?;
-        named.extend(
-            change
-                .rows
-                .values()
-                .flat_map(|r| &r.segments)
-                .map(|s| s.meta.id),
-        );
+        let change = Change::from_frames(frames, &state, home).map_err(damaged)?;
         state = change
-            .apply(&state, sequence, fit)
+            .apply(&state, sequence, Fit::Replay { applied, sealed })
             .map_err(|e| damaged(e.to_string()))?;
-        commits += 1;
+        // Up to `applied` the manifest has them, or what they were merged into.
+        if sequence > applied {
+            named.add_new(&change, &state);
+        }
+        report.commits += 1;
         last = sequence;
         Ok(())
-    });
-    report.commits = commits;
+    };
+    let newest = manifest.log_file;
+    let damage = Wal::check(vfs.as_ref(), &wal_dir, sealed, newest, &mut visit);
     report.damage.extend(damage);
-    if last.max(sealed) < checkpoint.applied {
-        let reason = format!(
-            "the log ends at commit {last} but the manifest has {}",
-            checkpoint.applied
-        );
+    if last.max(sealed) < applied {
+        let reason = format!("the log ends at commit {last} but the manifest has {applied}");
         report.damage.push(Error::corrupt(wal_dir, 0, reason));
     }
-    named
+    state
 }
 
 fn check_segment(table: &TableState, run: &SegmentRun, report: &mut Report) {

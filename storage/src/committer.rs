@@ -14,8 +14,10 @@ use tracing::{error, warn};
 
 use crate::build::Built;
 use crate::change::{Change, Fit};
+use crate::deletes::Deletes;
 use crate::engine::Shared;
 use crate::manifest::{self, Checkpoint};
+use crate::moves::Move;
 use crate::rocks::keys::MetaKey;
 use crate::segment::Segment;
 use crate::state::{SegmentRun, State};
@@ -50,6 +52,8 @@ pub(crate) enum Work {
 pub(crate) struct Seal {
     pub(crate) frozen: Arc<State>,
     pub(crate) built: HashMap<TableId, Vec<Built>>,
+    /// Where the rows of each table go.
+    pub(crate) moves: Vec<(TableId, Option<Move>)>,
 }
 
 /// A merge that is ready to be installed.
@@ -57,6 +61,8 @@ pub(crate) struct Compact {
     pub(crate) table: TableId,
     pub(crate) inputs: Vec<SegmentRun>,
     pub(crate) outputs: Vec<Arc<Segment>>,
+    /// Where the rows go.
+    pub(crate) moved: Move,
 }
 
 pub(crate) struct Committer {
@@ -132,9 +138,9 @@ impl Committer {
         let mut bytes = 0;
         let mut ended_by = None;
         let mut next = Some(first);
-        while let Some((change, frames, done)) = next.take() {
+        while let Some((mut change, mut frames, done)) = next.take() {
             bytes += frames.iter().map(|f| f.payload.len() + 64).sum::<usize>();
-            match self.stage(&change, &frames) {
+            match self.stage(&mut change, &mut frames) {
                 Ok(sequence) => waiting.push((sequence, change, done)),
                 Err(e) => done(Err(e)),
             }
@@ -190,8 +196,11 @@ impl Committer {
         ended_by
     }
 
-    fn stage(&mut self, change: &Change, frames: &[Frame]) -> Result<Sequence> {
+    fn stage(&mut self, change: &mut Change, frames: &mut [Frame]) -> Result<Sequence> {
         let sequence = self.staged.sequence.next();
+        if change.follow(&self.shared.moves, self.staged.generation)? {
+            change.renew_deletes(frames);
+        }
         let mut next = change.apply(&self.staged, sequence, Fit::Strict)?;
         for id in change.rows.keys() {
             if let Some(table) = Arc::make_mut(&mut next.tables).get_mut(id) {
@@ -258,12 +267,12 @@ impl Committer {
                 }
             }
         }
-        self.persist(next, seal.frozen.sequence)?;
+        self.persist(next, seal.frozen.sequence, seal.moves)?;
         fail::fail_point!("seal.before_release");
-        self.wal.release(self.sealed)?;
+        let released = self.wal.release(self.sealed);
         self.shared.begin_age();
         self.publish();
-        Ok(())
+        released
     }
 
     fn install_compaction(&mut self, compact: Compact) -> Result<bool> {
@@ -272,43 +281,56 @@ impl Committer {
             return Ok(false);
         };
         let table = Arc::make_mut(table);
-        let unchanged = |input: &SegmentRun, now: &SegmentRun| {
-            let same_rows = match (&input.deleted, &now.deleted) {
-                (None, None) => true,
-                (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-                _ => false,
+        // Rows of the inputs that were deleted during the merge are deleted rows of the outputs.
+        let mut newly = Deletes::default();
+        for input in &compact.inputs {
+            let now = table
+                .segments
+                .iter()
+                .position(|now| Arc::ptr_eq(&now.segment, &input.segment));
+            let Some(now) = now else {
+                // It went when its last row did.
+                newly.segments.insert(input.segment.meta.id);
+                continue;
             };
-            Arc::ptr_eq(&input.segment, &now.segment) && same_rows
-        };
-        if !compact
-            .inputs
-            .iter()
-            .all(|input| table.segments.iter().any(|now| unchanged(input, now)))
+            let now = table.segments.swap_remove(now);
+            if let Some(dead) = now.deleted {
+                let before = input.deleted.as_deref().cloned().unwrap_or_default();
+                newly.add_rows(input.segment.meta.id, dead.as_ref() - &before);
+            }
+        }
+        if newly.segments.len() == compact.inputs.len() || compact.moved.follow(&mut newly).is_err()
         {
             return Ok(false);
         }
-        table
-            .segments
-            .retain(|now| !compact.inputs.iter().any(|input| unchanged(input, now)));
-        let added = compact
-            .inputs
-            .iter()
-            .map(|run| run.added)
-            .max()
-            .unwrap_or_default();
-        let outputs = compact.outputs.into_iter();
-        table.segments.extend(outputs.map(|segment| SegmentRun {
-            segment,
-            deleted: None,
-            added,
-        }));
-        self.persist(next, self.sealed)?;
+        let added = compact.inputs.iter().map(|run| run.added).max();
+        for segment in compact.outputs {
+            let run = SegmentRun {
+                deleted: newly.rows.remove(&segment.meta.id).map(Arc::new),
+                segment,
+                added: added.unwrap_or_default(),
+            };
+            if run.rows() > 0 {
+                table.segments.push(run);
+            }
+        }
+        self.persist(
+            next,
+            self.sealed,
+            vec![(compact.table, Some(compact.moved))],
+        )?;
         self.publish();
         Ok(true)
     }
 
     /// Makes `next` the state, in the manifest first. All its commits are synced.
-    fn persist(&mut self, next: State, sealed: Sequence) -> Result<()> {
+    fn persist(
+        &mut self,
+        mut next: State,
+        sealed: Sequence,
+        moves: Vec<(TableId, Option<Move>)>,
+    ) -> Result<()> {
+        next.generation += 1;
         let mut batch = manifest::difference(&self.persisted, &next);
         let checkpoint = Checkpoint {
             sealed,
@@ -344,6 +366,7 @@ impl Committer {
             .drain(..)
             .filter(|segment| !still(segment))
             .for_each(|segment| segment.forget());
+        self.shared.moves.push(next.generation, moves);
         self.staged = Arc::new(next);
         self.persisted = self.staged.clone();
         self.sealed = sealed;

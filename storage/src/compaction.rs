@@ -19,6 +19,7 @@ use arrow::compute::{concat_batches, filter_record_batch, interleave_record_batc
 use arrow::row::Rows;
 
 use crate::build::Builder;
+use crate::moves::{Merged, Move, Turns};
 use crate::rocks::SegmentFile;
 use crate::segment::Segment;
 use crate::segment::meta::SegmentMeta;
@@ -34,6 +35,8 @@ const LATE_FRACTION: u64 = 20;
 const DELETED_FRACTION: u64 = 5;
 /// Runs of a chunk are merged together while the next is at most this many times the ones before.
 const TIER_FACTOR: u64 = 2;
+/// Runs that are merged at once, at most: each row's run is remembered in a byte.
+const RUNS_MAX: usize = 256;
 /// A day is over when a row this much newer than its end has come.
 const DAY_OVER_AFTER_US: i64 = 3_600_000_000;
 
@@ -111,9 +114,8 @@ fn tier(runs: &[Run], options: &Options) -> Option<usize> {
     }
     let mut few = 1;
     let mut rows = runs[0].rows;
-    while few < runs.len().min(options.compaction_inputs_max)
-        && runs[few].rows <= (rows * TIER_FACTOR).max(1024)
-    {
+    let inputs_max = options.compaction_inputs_max.min(RUNS_MAX);
+    while few < runs.len().min(inputs_max) && runs[few].rows <= (rows * TIER_FACTOR).max(1024) {
         rows += runs[few].rows;
         few += 1;
     }
@@ -122,7 +124,7 @@ fn tier(runs: &[Run], options: &Options) -> Option<usize> {
     if few >= options.compaction_runs {
         Some(few)
     } else if crowded {
-        Some(options.compaction_runs)
+        Some(options.compaction_runs.min(RUNS_MAX))
     } else {
         None
     }
@@ -158,7 +160,7 @@ fn choose_day(
         };
         if is_worth_it {
             runs.sort_by_key(|run| run.rows);
-            runs.truncate(options.compaction_inputs_max);
+            runs.truncate(options.compaction_inputs_max.min(RUNS_MAX));
             return Some(Choice {
                 inputs: segments(&runs),
                 chunk,
@@ -168,9 +170,15 @@ fn choose_day(
     None
 }
 
-/// Merges the inputs into new segments of one run and ingests them. They are named by no manifest.
-pub fn merge(def: &TableDef, choice: &Choice, builder: &Builder<'_>) -> Result<Vec<Arc<Segment>>> {
-    let mut merger = Merger::new(def, &choice.inputs)?;
+/// Merges the inputs into new segments of one run and ingests them, named by no manifest; answers
+/// them and where each row went.
+pub(crate) fn merge(
+    def: &TableDef,
+    choice: &Choice,
+    builder: &Builder<'_>,
+) -> Result<(Vec<Arc<Segment>>, Move)> {
+    let inputs = by_run(&choice.inputs);
+    let mut merger = Merger::new(def, &inputs)?;
     let mut finished: Vec<(SegmentMeta, SegmentFile)> = Vec::new();
     let run = builder.new_id();
     let mut writer = SegmentWriter::new(def, builder.options.pack_rows);
@@ -200,12 +208,30 @@ pub fn merge(def: &TableDef, choice: &Choice, builder: &Builder<'_>) -> Result<V
         }
     }
     finish(writer)?;
+    let turns = merger.turns;
     let (segments, files): (Vec<_>, Vec<_>) = finished
         .into_iter()
         .map(|(meta, file)| (Arc::new(Segment::new(meta, builder.home.clone())), file))
         .unzip();
     builder.home.store.ingest(&files)?;
-    Ok(segments)
+    let outputs = segments.iter().map(|s| (s.meta.id, s.meta.rows()));
+    let moved = Merged::new(&inputs, turns, outputs.collect());
+    Ok((segments, moved))
+}
+
+/// The segments of each run in the order of their rows, which is that of their numbers.
+fn by_run(segments: &[SegmentRun]) -> Vec<Vec<&SegmentRun>> {
+    let mut runs: BTreeMap<u64, Vec<&SegmentRun>> = BTreeMap::new();
+    for segment in segments {
+        runs.entry(segment.segment.meta.run)
+            .or_default()
+            .push(segment);
+    }
+    let mut runs: Vec<Vec<&SegmentRun>> = runs.into_values().collect();
+    for run in &mut runs {
+        run.sort_by_key(|segment| segment.segment.meta.id);
+    }
+    runs
 }
 
 /// Sorted rows out of sorted inputs.
@@ -214,46 +240,42 @@ struct Merger<'a> {
     /// `None` when the table has no order: inputs then follow each other.
     order: Option<RowOrder>,
     inputs: Vec<Cursor<'a>>,
+    /// Which input each row came from.
+    turns: Turns,
 }
 
 /// The packs of a run, one after the other.
 struct Cursor<'a> {
+    number: u8,
     packs: Box<dyn Iterator<Item = (&'a SegmentRun, u32)> + 'a>,
     current: Option<(RecordBatch, Option<Rows>, usize)>,
 }
 
 impl<'a> Merger<'a> {
-    fn new(def: &'a TableDef, inputs: &'a [SegmentRun]) -> Result<Self> {
+    fn new(def: &'a TableDef, runs: &[Vec<&'a SegmentRun>]) -> Result<Self> {
         let columns = def.sort_columns();
         let order = if columns.is_empty() {
             None
         } else {
             Some(RowOrder::new(def, columns)?)
         };
-        let mut by_run: BTreeMap<u64, Vec<&SegmentRun>> = BTreeMap::new();
-        for input in inputs {
-            by_run
-                .entry(input.segment.meta.run)
-                .or_default()
-                .push(input);
-        }
-        let mut cursors = Vec::with_capacity(by_run.len());
-        for (_, mut segments) in by_run {
-            // Segments of one run are numbered in the order of their rows.
-            segments.sort_by_key(|run| run.segment.meta.id);
-            let packs = segments.into_iter().flat_map(|run| {
+        assert!(runs.len() <= RUNS_MAX, "the choice is limited");
+        let cursor = |(number, segments): (usize, &Vec<&'a SegmentRun>)| {
+            let packs = segments.clone().into_iter().flat_map(|run| {
                 let packs = 0..run.segment.meta.packs.len() as u32;
                 packs.map(move |pack| (run, pack))
             });
-            cursors.push(Cursor {
+            Cursor {
+                number: number as u8,
                 packs: Box::new(packs),
                 current: None,
-            });
-        }
+            }
+        };
         Ok(Merger {
             def,
             order,
-            inputs: cursors,
+            inputs: runs.iter().enumerate().map(cursor).collect(),
+            turns: Turns::default(),
         })
     }
 
@@ -266,10 +288,12 @@ impl<'a> Merger<'a> {
             let Some(input) = self.inputs.first_mut() else {
                 return Ok(None);
             };
-            return Ok(input
-                .current
-                .take()
-                .map(|(rows, _, at)| rows.slice(at, rows.num_rows() - at)));
+            let Some((rows, _, at)) = input.current.take() else {
+                return Ok(None);
+            };
+            let rows = rows.slice(at, rows.num_rows() - at);
+            self.turns.push_many(input.number, rows.num_rows() as u32);
+            return Ok(Some(rows));
         }
         // Rows up to the least of the packs' last keys: no pack read later holds a smaller one.
         let last_keys = self.inputs.iter().filter_map(|input| {
@@ -300,6 +324,9 @@ impl<'a> Merger<'a> {
             .filter_map(|i| i.current.as_ref().and_then(|(_, keys, _)| keys.as_ref()))
             .collect();
         rows.sort_by(|a, b| keys[a.0].row(a.1).cmp(&keys[b.0].row(b.1)));
+        for (input, _) in &rows {
+            self.turns.push(self.inputs[*input].number);
+        }
         let references: Vec<&RecordBatch> = batches.iter().collect();
         let merged = interleave_record_batch(&references, &rows).map_err(cannot_merge)?;
         for input in &mut self.inputs {

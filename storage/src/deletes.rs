@@ -32,6 +32,24 @@ impl Deletes {
         self.blocks.is_empty() && self.rows.is_empty() && self.segments.is_empty()
     }
 
+    /// Adds rows of a segment.
+    pub(crate) fn add_rows(&mut self, segment: SegmentId, rows: RoaringBitmap) {
+        if !rows.is_empty() {
+            *self.rows.entry(segment).or_default() |= rows;
+        }
+    }
+
+    /// Adds what others hold.
+    pub(crate) fn extend(&mut self, other: Deletes) {
+        for (block, rows) in other.blocks {
+            *self.blocks.entry(block).or_default() |= rows;
+        }
+        for (segment, rows) in other.rows {
+            self.add_rows(segment, rows);
+        }
+        self.segments.extend(other.segments);
+    }
+
     /// As the payload of a log frame: postcard of the three lists, bitmaps in Roaring's
     /// [portable format](https://github.com/RoaringBitmap/RoaringFormatSpec).
     pub fn encode(&self) -> Vec<u8> {

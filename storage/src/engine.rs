@@ -8,37 +8,33 @@
 //! DIR/spill/      what queries spill, emptied at start; the crate above writes it
 //! ```
 
-use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 use tracing::{info, warn};
 
-use crate::background::Background;
+use crate::background::{Background, Bell};
 use crate::change::{Change, Fit};
 use crate::committer::{Committer, Done, Work, stopped};
-use crate::manifest::{self, Checkpoint};
+use crate::manifest::{self, Checkpoint, Manifest};
+use crate::moves::Moves;
+use crate::pressure::Pressure;
 use crate::rocks::Store;
 use crate::rocks::keys::SegmentKey;
 use crate::segment::SegmentHome;
 use crate::segment::cache::ColumnCache;
 use crate::state::State;
 use crate::vfs::Vfs;
-use crate::wal::{Wal, WalOptions};
+use crate::wal::{Register, Wal, WalOptions};
 use crate::{Error, Options, Result, TableId};
 
 /// Commits that wait for the committer, at most.
 const QUEUE_MAX: usize = 1024;
-
-/// How long a transaction that has deleted rows keeps background work from moving them.
-const PIN_TIME: Duration = Duration::from_secs(10);
-const PIN_POLL: Duration = Duration::from_millis(2);
 
 /// A data directory in use. Clones share it; the last one to go shuts it down.
 #[derive(Clone)]
@@ -60,15 +56,18 @@ pub(crate) struct Shared {
     /// Signalled when memory becomes free and when the engine closes.
     room: Condvar,
     private_bytes: AtomicUsize,
-    /// Tells the sealing thread that there is work.
-    pub(crate) wake: Condvar,
+    /// Calls the thread that seals.
+    pub(crate) sealing_bell: Bell,
+    /// Calls the thread that merges, expires and removes files.
+    pub(crate) merging_bell: Bell,
     /// Keeps seals apart from each other.
     pub(crate) sealing: Mutex<()>,
     /// Keeps merges apart from each other.
     pub(crate) compacting: Mutex<()>,
-    /// When each transaction that has deleted rows began to count on where they are.
-    pins: Mutex<BTreeMap<u64, Instant>>,
-    next_pin: AtomicU64,
+    /// Whether memory runs out.
+    pub(crate) pressure: Pressure,
+    /// Where background work moved rows.
+    pub(crate) moves: Arc<Moves>,
 }
 
 /// Figures that waiting writers and background work look at.
@@ -136,11 +135,12 @@ impl Engine {
             gauges: Mutex::new(Gauges::default()),
             room: Condvar::new(),
             private_bytes: AtomicUsize::new(0),
-            wake: Condvar::new(),
+            sealing_bell: Bell::default(),
+            merging_bell: Bell::default(),
             sealing: Mutex::new(()),
             compacting: Mutex::new(()),
-            pins: Mutex::new(BTreeMap::new()),
-            next_pin: AtomicU64::new(0),
+            pressure: Pressure::default(),
+            moves: Arc::new(Moves::new()),
             options,
             vfs,
             home,
@@ -191,6 +191,11 @@ impl Engine {
         })
     }
 
+    /// Whether the process holds too much memory: to be set by whoever can tell.
+    pub fn pressure(&self) -> &Pressure {
+        &self.shared.pressure
+    }
+
     /// The engine's clock: microseconds since 1970 UTC.
     pub fn now(&self) -> i64 {
         self.shared.vfs.now()
@@ -206,7 +211,9 @@ impl Shared {
     pub(crate) fn publish(&self, state: Arc<State>, wal_bytes: u64) {
         let memory_bytes = state.memory_bytes();
         let has_rows = memory_bytes > 0;
+        let generation = state.generation;
         *self.state.write() = state;
+        self.moves.publish(generation);
         let mut gauges = self.gauges.lock();
         gauges.memory_bytes = memory_bytes;
         gauges.wal_bytes = wal_bytes;
@@ -217,40 +224,9 @@ impl Shared {
         if memory_bytes >= self.options.memtable_seal_bytes
             || wal_bytes >= self.options.wal_max_bytes
         {
-            self.wake.notify_all();
+            self.sealing_bell.ring();
         }
         self.room.notify_all();
-    }
-
-    /// From here on background work leaves rows where they are, for a while.
-    pub(crate) fn pin(&self) -> u64 {
-        let pin = self.next_pin.fetch_add(1, Ordering::Relaxed);
-        self.pins.lock().insert(pin, Instant::now());
-        pin
-    }
-
-    pub(crate) fn unpin(&self, pin: u64) {
-        self.pins.lock().remove(&pin);
-    }
-
-    /// Whether rows had better stay where they are: a transaction has deleted some and is not over.
-    /// One that takes longer than [`PIN_TIME`], or that is in the way while memory is full, fails
-    /// at its commit when its rows have moved.
-    pub(crate) fn is_pinned(&self) -> bool {
-        let has_room = self.gauges.lock().memory_bytes < self.options.memtable_max_bytes;
-        has_room
-            && self
-                .pins
-                .lock()
-                .values()
-                .any(|since| since.elapsed() < PIN_TIME)
-    }
-
-    /// Waits until rows may move.
-    pub(crate) fn wait_for_pins(&self) {
-        while self.is_pinned() && !self.gauges.lock().stopping {
-            std::thread::sleep(PIN_POLL);
-        }
     }
 
     /// What is in memory after a seal counts its age from now.
@@ -303,7 +279,7 @@ impl Shared {
             if let Some(e) = &gauges.seal_error {
                 return Err(e.clone());
             }
-            self.wake.notify_all();
+            self.sealing_bell.ring();
             self.room.wait(&mut gauges);
         }
     }
@@ -324,16 +300,6 @@ impl Shared {
 
     pub(crate) fn gauges(&self) -> Gauges {
         self.gauges.lock().clone()
-    }
-
-    /// Sleeps until woken, at most for the maintenance interval. `false` when it is time to stop.
-    pub(crate) fn sleep(&self) -> bool {
-        let mut gauges = self.gauges.lock();
-        if !gauges.stopping {
-            let interval = Duration::from_millis(self.options.maintenance_interval_ms);
-            self.wake.wait_for(&mut gauges, interval);
-        }
-        !gauges.stopping
     }
 
     pub(crate) fn private_bytes(&self) -> usize {
@@ -362,7 +328,8 @@ impl Drop for Threads {
     fn drop(&mut self) {
         self.shared.gauges.lock().stopping = true;
         self.shared.close("the engine is shut down");
-        self.shared.wake.notify_all();
+        self.shared.sealing_bell.ring();
+        self.shared.merging_bell.ring();
         if let Some(background) = self.background.lock().take() {
             background.join();
         }
@@ -392,7 +359,16 @@ fn recover(
     options: &Options,
     home: &Arc<SegmentHome>,
 ) -> Result<Recovered> {
-    let (mut checkpoint, persisted) = manifest::load(&home.store, home)?;
+    let Manifest {
+        mut checkpoint,
+        state: persisted,
+        log_file,
+    } = manifest::load(&home.store, home)?;
+    let store = home.store.clone();
+    let register = Register {
+        newest: log_file,
+        note: Box::new(move |ordinal| store.commit_meta(manifest::log_file(ordinal))),
+    };
     let mut state = persisted.clone();
     let wal_dir = dir.join("wal");
     let wal_options = WalOptions {
@@ -407,12 +383,12 @@ fn recover(
         &wal_dir,
         wal_options,
         sealed,
+        register,
         &mut |sequence, frames| {
             let damaged = |reason: String| {
                 Error::corrupt(&wal_dir, 0, format!("commit {sequence}: {reason}"))
             };
-            let change =
-                Change::from_frames(frames, &state, home, sequence <= sealed).map_err(damaged)?;
+            let change = Change::from_frames(frames, &state, home).map_err(damaged)?;
             for segment in change.rows.values().flat_map(|rows| &rows.segments) {
                 used.0 = used.0.max(segment.meta.id.0 + 1);
             }
@@ -499,7 +475,7 @@ fn remove_orphans(home: &SegmentHome, persisted: &State, state: &State) -> Resul
 }
 
 /// Takes the directory for this process.
-pub(crate) fn lock(dir: &Path) -> Result<File> {
+fn lock(dir: &Path) -> Result<File> {
     let path: PathBuf = dir.join("lock");
     let file = File::options()
         .create(true)
@@ -507,13 +483,19 @@ pub(crate) fn lock(dir: &Path) -> Result<File> {
         .write(true)
         .open(&path)
         .map_err(Error::io("open", &path))?;
-    file.try_lock().map_err(|_| {
-        Error::Invalid(format!(
+    file.try_lock().map_err(|e| in_use(dir, e))?;
+    Ok(file)
+}
+
+/// Why a directory could not be taken.
+pub(crate) fn in_use(dir: &Path, error: TryLockError) -> Error {
+    match error {
+        TryLockError::WouldBlock => Error::Invalid(format!(
             "data directory {} is in use by another process",
             dir.display()
-        ))
-    })?;
-    Ok(file)
+        )),
+        TryLockError::Error(error) => Error::io("lock", dir)(error),
+    }
 }
 
 /// Nobody else on the machine may read the data.

@@ -4,8 +4,8 @@
 //! ([`wal`]), wait in the [`memtable`] as sorted chunks, and are sealed into columnar [`segment`]s
 //! that RocksDB keeps ([`rocks`]). Readers take a [`State`] and [`Scan`] it.
 //!
-//! The crate knows neither SQL, tokio nor the wall clock: time, files and chance come in as
-//! arguments. One thread, the committer, makes every change of state; everybody else reads
+//! The crate knows neither SQL, tokio nor the wall clock: time and the files of the log come in as
+//! arguments ([`vfs`]), while RocksDB does its own IO. One thread, the committer, makes every change of state; everybody else reads
 //! immutable states.
 
 mod background;
@@ -20,7 +20,9 @@ mod error;
 mod ids;
 pub mod manifest;
 pub mod memtable;
+mod moves;
 mod options;
+mod pressure;
 pub mod retention;
 pub mod rocks;
 pub mod scan;
@@ -39,6 +41,7 @@ pub use engine::{Engine, Usage};
 pub use error::{Error, Result};
 pub use ids::{SegmentId, Sequence, TableId};
 pub use options::Options;
+pub use pressure::{Level, Pressure};
 pub use scan::{KeyRange, Scan, ScanRequest};
 pub use segment::stats::{Compare, Value, ZoneMap};
 pub use state::{SegmentRun, State, TableState};

@@ -141,9 +141,20 @@ pub fn gone<'a>(old: &'a State, new: &'a State) -> impl Iterator<Item = &'a Arc<
     })
 }
 
+/// What the manifest holds.
+pub struct Manifest {
+    /// How far it contains the log.
+    pub checkpoint: Checkpoint,
+    /// The database at the checkpoint, without the rows that are in the log alone.
+    pub state: State,
+    /// The newest file of the log that has had a group; 0 before there was one.
+    pub log_file: u64,
+}
+
 /// Reads the manifest. A directory without one is an empty database.
-pub fn load(store: &Store, home: &Arc<SegmentHome>) -> Result<(Checkpoint, State)> {
+pub fn load(store: &Store, home: &Arc<SegmentHome>) -> Result<Manifest> {
     let mut checkpoint = None;
+    let mut log_file = 0;
     let mut defs: BTreeMap<TableId, Arc<TableDef>> = BTreeMap::new();
     let mut segments: BTreeMap<(TableId, SegmentId), SegmentMeta> = BTreeMap::new();
     let mut deleted: BTreeMap<(TableId, SegmentId), RoaringBitmap> = BTreeMap::new();
@@ -174,6 +185,10 @@ pub fn load(store: &Store, home: &Arc<SegmentHome>) -> Result<(Checkpoint, State
             MetaKey::Record(name) => {
                 records.insert(name, Bytes::copy_from_slice(value));
             }
+            MetaKey::LogFile => {
+                let number = value.try_into().map_err(|_| damaged("no number of eight bytes".into()))?;
+                log_file = u64::from_le_bytes(number);
+            }
         }
         Ok(())
     })?;
@@ -192,9 +207,19 @@ pub fn load(store: &Store, home: &Arc<SegmentHome>) -> Result<(Checkpoint, State
                 format!("segment {id} of table {table}, which does not exist"),
             ));
         };
+        let dead = deleted.remove(&(table, id));
+        if dead.as_ref().and_then(RoaringBitmap::max) >= Some(meta.rows()) {
+            let record = format!("{:?}", MetaKey::Deleted(table, id));
+            let reason = format!("deleted rows beyond the {} of the segment", meta.rows());
+            return Err(Error::corrupt(
+                std::path::Path::new("meta").join(record),
+                0,
+                reason,
+            ));
+        }
         state.segments.push(SegmentRun {
             segment: Arc::new(Segment::kept(meta, home.clone())),
-            deleted: deleted.remove(&(table, id)).map(Arc::new),
+            deleted: dead.map(Arc::new),
             added: applied,
         });
     }
@@ -204,8 +229,20 @@ pub fn load(store: &Store, home: &Arc<SegmentHome>) -> Result<(Checkpoint, State
         .collect();
     let state = State {
         sequence: applied,
+        generation: 0,
         tables: Arc::new(tables),
         records: Arc::new(records),
     };
-    Ok((checkpoint, state))
+    Ok(Manifest {
+        checkpoint,
+        state,
+        log_file,
+    })
+}
+
+/// The change that notes the newest file of the log.
+pub fn log_file(ordinal: u64) -> MetaBatch {
+    let mut batch = MetaBatch::default();
+    batch.put(MetaKey::LogFile, ordinal.to_le_bytes().to_vec());
+    batch
 }

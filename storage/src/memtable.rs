@@ -93,13 +93,27 @@ impl MemChunk {
 
     /// The address of a row in the log.
     pub fn address(&self, row: u32) -> (BlockRef, u32) {
-        let number = self
-            .origin
-            .as_ref()
-            .map_or(row, |origin| origin[row as usize]);
+        let number = self.number(row);
         let at = self.blocks.partition_point(|block| block.first <= number) - 1;
         let block = self.blocks[at];
         (block.at, number - block.first)
+    }
+
+    /// The blocks of the log that it came from, each with the number of its first row.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = (BlockRef, u32)> {
+        self.blocks.iter().map(|block| (block.at, block.first))
+    }
+
+    /// How many rows its blocks have, deleted ones included.
+    pub(crate) fn numbers(&self) -> u32 {
+        self.blocks.last().map_or(0, |b| b.first + b.rows)
+    }
+
+    /// The number of a row within all its blocks.
+    pub(crate) fn number(&self, row: u32) -> u32 {
+        self.origin
+            .as_ref()
+            .map_or(row, |origin| origin[row as usize])
     }
 
     /// The rows of this chunk that stand at the given addresses. Rows that were deleted before a

@@ -1,6 +1,6 @@
-//! The engine's settings, each with unit, default and least value.
+//! The engine's settings, each with its unit. The defaults stand here and nowhere else.
 
-/// How the engine behaves. `Default` is what the documentation states.
+/// How the engine behaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Size of a write-ahead log file in bytes.
@@ -32,22 +32,27 @@ pub struct Options {
     pub background: bool,
 }
 
+impl Options {
+    /// The settings of a server whose configuration says nothing.
+    pub const DEFAULT: Options = Options {
+        wal_file_bytes: 64 << 20,
+        memtable_seal_bytes: 192 << 20,
+        memtable_max_bytes: 384 << 20,
+        memtable_seal_age_ms: 600_000,
+        wal_max_bytes: 1 << 30,
+        transaction_memory_bytes: 64 << 20,
+        cache_bytes: 256 << 20,
+        pack_rows: 32 * 1024,
+        segment_rows_max: 4 << 20,
+        compaction_runs: 4,
+        compaction_inputs_max: 16,
+        maintenance_interval_ms: 1_000,
+        background: true,
+    };
+}
+
 impl Default for Options {
     fn default() -> Self {
-        Options {
-            wal_file_bytes: 64 << 20,
-            memtable_seal_bytes: 256 << 20,
-            memtable_max_bytes: 512 << 20,
-            memtable_seal_age_ms: 600_000,
-            wal_max_bytes: 1 << 30,
-            transaction_memory_bytes: 64 << 20,
-            cache_bytes: 256 << 20,
-            pack_rows: 32 * 1024,
-            segment_rows_max: 4 << 20,
-            compaction_runs: 4,
-            compaction_inputs_max: 16,
-            maintenance_interval_ms: 1_000,
-            background: true,
-        }
+        Options::DEFAULT
     }
 }

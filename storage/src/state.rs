@@ -19,6 +19,8 @@ use crate::{Sequence, TableId};
 pub struct State {
     /// The newest commit that is in it.
     pub sequence: Sequence,
+    /// Grows whenever background work moves rows: addresses of rows hold within one generation.
+    pub generation: u64,
     /// The tables.
     pub tables: Arc<HashMap<TableId, Arc<TableState>>>,
     /// The catalog's records, by name. Storage does not look into them.

@@ -32,7 +32,6 @@ pub struct Transaction {
     /// Blocks that a statement under way has addresses of; they must not move.
     pinned_below: u32,
     memory: Reservation,
-    pin: Option<Pin>,
 }
 
 /// A point within a transaction to which it can go back.
@@ -71,18 +70,6 @@ struct Reservation {
     bytes: usize,
 }
 
-/// Asks background work to leave rows where they are.
-struct Pin {
-    shared: Arc<Shared>,
-    pin: u64,
-}
-
-impl Drop for Pin {
-    fn drop(&mut self) {
-        self.shared.unpin(self.pin);
-    }
-}
-
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.shared.release_private(self.bytes);
@@ -90,18 +77,21 @@ impl Drop for Reservation {
 }
 
 impl Engine {
-    /// Begins a transaction.
+    /// Begins a transaction. Deletes follow their rows wherever background work moves them, from
+    /// now on: the states that the transaction's views are based on have to be taken later.
     pub fn begin(&self) -> Transaction {
         Transaction {
             shared: self.shared.clone(),
-            change: Change::default(),
+            change: Change {
+                hold: Some(self.shared.moves.hold()),
+                ..Change::default()
+            },
             next_ordinal: 0,
             pinned_below: 0,
             memory: Reservation {
                 shared: self.shared.clone(),
                 bytes: 0,
             },
-            pin: None,
         }
     }
 }
@@ -123,6 +113,7 @@ impl Transaction {
         if self.change.is_empty() {
             return Ok(View { state: base });
         }
+        self.change.follow(&self.shared.moves, base.generation)?;
         Ok(View {
             state: Arc::new(self.change.apply(&base, PRIVATE, Fit::Strict)?),
         })
@@ -137,6 +128,7 @@ impl Transaction {
         if batch.num_rows() == 0 {
             return Ok(());
         }
+        self.shared.pressure.slow_down();
         let state = self.shared.state();
         let def = self.def(&state, table)?;
         def.accept(&batch)?;
@@ -166,13 +158,12 @@ impl Transaction {
     }
 
     /// Removes rows that a scan of `view` returned.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when rows that the transaction deleted were changed by others.
     pub fn delete(&mut self, view: &View, table: TableId, rows: &[RowId]) -> Result<()> {
         let seen = view.state.table(table).ok_or_else(no_table)?;
-        self.pin.get_or_insert_with(|| Pin {
-            shared: self.shared.clone(),
-            pin: self.shared.pin(),
-        });
-        let deletes = &mut self.change.rows.entry(table).or_default().deletes;
+        let mut deletes = Deletes::default();
         for row in rows {
             let (run, row) = ((row.0 >> 32) as u32, row.0 as u32);
             if run < SEGMENT_RUNS {
@@ -183,44 +174,46 @@ impl Transaction {
                 deletes.rows.entry(segment).or_default().insert(row);
             }
         }
-        Ok(())
+        self.add_deletes(view, table, deletes)
     }
 
     /// Removes all rows of a table that `view` shows.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when rows that the transaction deleted were changed by others.
     pub fn clear(&mut self, view: &View, table: TableId) -> Result<()> {
         let seen = view.state.table(table).ok_or_else(no_table)?.clone();
         let change = self.change.rows.entry(table).or_default();
         change.blocks.clear();
         let own: Vec<SegmentId> = change.segments.drain(..).map(|s| s.meta.id).collect();
+        let earlier = &mut change.deletes;
+        earlier.blocks.retain(|at, _| at.sequence != PRIVATE);
+        earlier.rows.retain(|id, _| !own.contains(id));
         let mut deletes = Deletes::default();
-        for run in seen
-            .memory
-            .iter()
-            .filter(|run| run.chunk.sequence_max != PRIVATE)
-        {
+        let committed = seen.memory.iter();
+        for run in committed.filter(|run| run.chunk.sequence_max != PRIVATE) {
             for (block, rows) in run.chunk.all_addresses(run.deleted.as_deref()) {
                 deletes.blocks.entry(block).or_default().extend(rows);
             }
         }
-        // Rows of committed segments deleted earlier by this transaction go with their segment,
-        // and its own segments have just been let go.
         let seen_ids = seen.segments.iter().map(|run| run.segment.meta.id);
-        let earlier = change
-            .deletes
-            .rows
-            .keys()
-            .chain(&change.deletes.segments)
-            .copied();
-        deletes.segments = seen_ids
-            .chain(earlier)
-            .filter(|id| !own.contains(id))
-            .collect();
-        for (block, rows) in std::mem::take(&mut change.deletes).blocks {
-            if block.sequence != PRIVATE {
-                deletes.blocks.entry(block).or_default().extend(rows);
-            }
+        deletes.segments = seen_ids.filter(|id| !own.contains(id)).collect();
+        self.add_deletes(view, table, deletes)
+    }
+
+    /// Adds deletes whose addresses are of the view's generation.
+    fn add_deletes(&mut self, view: &View, table: TableId, mut deletes: Deletes) -> Result<()> {
+        let (moves, generation) = (&self.shared.moves, view.state.generation);
+        if !self.change.has_deletes() {
+            self.change.generation = generation;
         }
-        change.deletes = deletes;
+        self.change.follow(moves, generation)?;
+        moves.follow(table, &mut deletes, generation, self.change.generation)?;
+        let all = &mut self.change.rows.entry(table).or_default().deletes;
+        all.extend(deletes);
+        // Rows of a segment deleted earlier go with their segment.
+        let Deletes { rows, segments, .. } = all;
+        rows.retain(|id, _| !segments.contains(id));
         Ok(())
     }
 
@@ -301,6 +294,8 @@ impl Transaction {
     /// Cleans added rows of those deleted again, and joins small blocks.
     fn prepare(&mut self) -> Result<()> {
         let state = self.shared.state();
+        // As far as possible here, and not on the one thread that commits.
+        self.change.follow(&self.shared.moves, state.generation)?;
         for (&id, rows) in &mut self.change.rows {
             let created = self.change.tables.get(&id).cloned().flatten();
             let def = created
@@ -331,7 +326,10 @@ impl Transaction {
         let seen = if self.change.is_empty() {
             state.table(table).cloned()
         } else {
-            self.change
+            // Views may still be of an older generation, so that the change itself stays there.
+            let mut change = self.change.clone();
+            change.follow(&self.shared.moves, state.generation)?;
+            change
                 .apply(state, PRIVATE, Fit::Strict)?
                 .table(table)
                 .cloned()
@@ -350,10 +348,13 @@ impl Transaction {
         self.shared.reserve_private(bytes);
     }
 
-    /// How much this transaction keeps in memory: less when all of them together keep much.
+    /// How much this transaction keeps in memory: less when all of them together keep much, or when
+    /// memory runs out.
     fn memory_limit(&self) -> usize {
         let limit = self.shared.options.transaction_memory_bytes;
-        if self.shared.private_bytes() > limit * TRANSACTIONS_FACTOR {
+        if self.shared.pressure.is_high()
+            || self.shared.private_bytes() > limit * TRANSACTIONS_FACTOR
+        {
             limit / 8
         } else {
             limit

@@ -60,8 +60,6 @@ pub(crate) struct Account {
     pub(crate) acknowledged: u64,
     /// What the server said when it could not tell how the work ended.
     pub(crate) last_words: Option<String>,
-    /// Work refused because others changed or moved the rows meanwhile.
-    pub(crate) conflicts: u64,
 }
 
 /// Batches in the state in which readers saw them.
@@ -76,7 +74,6 @@ impl Account {
             used: 0,
             acknowledged: 0,
             last_words: None,
-            conflicts: 0,
         }
     }
 

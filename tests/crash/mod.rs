@@ -37,6 +37,7 @@ const FAILPOINTS: &[(&str, u64)] = &[
     ("wal.after_write", 25),
     ("wal.after_sync", 25),
     ("wal.before_header", 3),
+    ("wal.before_note", 3),
     ("wal.before_recycle", 3),
     ("wal.after_recycle", 3),
     ("seal.after_freeze", 10),

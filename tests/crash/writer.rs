@@ -9,8 +9,6 @@ use super::account::{Account, Ending, How, Step, Work};
 use super::batch::{self, NoFacts, Table, batches_of};
 use super::chance::Chance;
 
-/// How often work is tried again that others were in the way of.
-const TRIES: usize = 4;
 /// One in so many acknowledgements is followed by a look whether it is true.
 const LOOKS: u64 = 10;
 /// Bytes of one CopyData message.
@@ -41,7 +39,6 @@ impl From<tokio_postgres::Error> for Failed {
 /// Works until the server is gone.
 pub(crate) async fn write(client: Client, mut account: Account, mut chance: Chance) -> Account {
     let mut work = account.choose(&mut chance);
-    let mut tries = 0;
     loop {
         account.begin(&work);
         match perform(&client, &work).await {
@@ -52,33 +49,25 @@ pub(crate) async fn write(client: Client, mut account: Account, mut chance: Chan
             }
             Err(Failed::Refused(state, message)) => {
                 account.undone();
-                let is_tried_again = match (work.ending, &state) {
-                    (Ending::Duplicate, s) if *s == SqlState::UNIQUE_VIOLATION => false,
-                    (Ending::Malformed, s) if *s == SqlState::INVALID_TEXT_REPRESENTATION => false,
-                    (_, s) if *s == SqlState::T_R_SERIALIZATION_FAILURE => {
-                        account.conflicts += 1;
-                        tries += 1;
-                        tries < TRIES
-                    }
+                match (work.ending, &state) {
+                    (Ending::Duplicate, s) if *s == SqlState::UNIQUE_VIOLATION => {}
+                    (Ending::Malformed, s) if *s == SqlState::INVALID_TEXT_REPRESENTATION => {}
                     // Room is made sooner or later.
                     (_, s) if *s == SqlState::DISK_FULL => {
                         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-                        false
                     }
+                    // Nor may it be 40001: each writer changes rows of its own, and seals and merges
+                    // are no reason to fail.
                     _ => panic!("{work:?} was refused: {state:?} {message}"),
-                };
+                }
                 if work.steps.len() > 1 && client.batch_execute("ROLLBACK").await.is_err() {
                     return account;
-                }
-                if is_tried_again {
-                    continue;
                 }
             }
         }
         if chance.one_in(LOOKS) && !look(&client, &account).await {
             return account;
         }
-        tries = 0;
         work = account.choose(&mut chance);
     }
 }

@@ -73,6 +73,7 @@ fn cold() {
     each_file(|file| {
         let server = Server::start_with(SEAL_AT_ONCE);
         let mut failures = ask(&server, "cold", &file.setup);
+        wait_until_sealed(&server);
         wait_until_quiet(&server);
         failures.extend(ask(&server, "cold", &file.queries));
         failures
@@ -148,6 +149,31 @@ fn each_file(test: impl Fn(&File) -> Vec<String> + Sync) {
         failures.len(),
         failures.join("\n")
     );
+}
+
+/// No row of any table is in memory: every scan says so.
+fn wait_until_sealed(server: &Server) {
+    let started = Instant::now();
+    let bare = "\\pset format unaligned\n\\pset tuples_only on\n";
+    let tables = server.psql(&format!(
+        "{bare}select tablename from pg_tables where schemaname = 'public';"
+    ));
+    for table in tables.lines() {
+        let table = table.replace('"', "\"\"");
+        loop {
+            let plan = server.psql(&format!("{bare}explain analyze select * from \"{table}\";"));
+            let mut scans = plan.split("memory_chunks=").skip(1).peekable();
+            assert!(scans.peek().is_some(), "{table} is not scanned: {plan}");
+            if scans.all(|scan| scan.starts_with("0,")) {
+                break;
+            }
+            assert!(
+                started.elapsed() < Duration::from_secs(60),
+                "{table} is not sealed: {plan}"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
 }
 
 fn wait_until_quiet(server: &Server) {

@@ -202,3 +202,38 @@ fn who_leaves_frees_the_place_at_once() {
         );
     }
 }
+
+#[test]
+fn queries_are_refused_while_memory_is_short_and_writers_go_on() {
+    let server = Server::start_with(&[
+        "memory_max_bytes = 209715200",
+        "memtable_seal_bytes = 8589934592",
+        "memtable_max_bytes = 17179869184",
+    ]);
+    let fill = "insert into big select g, repeat('x', 1000) from generate_series(1, 20000) as s(g);\n";
+    let said = server.psql(&format!(
+        "create table big (id bigint, text text);\n{}",
+        fill.repeat(16)
+    ));
+    assert_eq!(said, "");
+    // The server looks every 50 ms.
+    std::thread::sleep(Duration::from_millis(500));
+    for query in [
+        "select 1",
+        "copy big to stdout",
+        "update big set id = 2 where id = 1",
+        "delete from big",
+    ] {
+        let said = server.psql(&format!("{query};"));
+        assert!(said.contains("53200: out of memory"), "{query}: {said}");
+    }
+    let said = server.psql("show timezone;\ninsert into big values (1, 'x');\ntruncate big;\n");
+    assert!(said.contains("UTC") && !said.contains("ERROR"), "{said}");
+    let started = Instant::now();
+    while server.psql("select 1;").contains("53200") {
+        assert!(started.elapsed() < PATIENCE, "memory is not given back");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(server.log().contains("memory is beyond its limit"));
+    assert!(server.log().contains("memory is below its limit again"));
+}

@@ -13,6 +13,7 @@ use datafusion::execution::memory_pool::{
     GreedyMemoryPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
 use datafusion::execution::runtime_env::RuntimeEnv;
+use slicedb_storage::Pressure;
 
 /// The share of one query in the memory of all.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub(crate) struct QueryPool {
     all: Arc<dyn MemoryPool>,
     limit: usize,
     used: AtomicUsize,
+    pressure: Pressure,
 }
 
 impl QueryPool {
@@ -35,11 +37,13 @@ pub(crate) fn query_environment(
     all: &Arc<dyn MemoryPool>,
     disk: &Arc<DiskManager>,
     limit: usize,
+    pressure: &Pressure,
 ) -> Arc<RuntimeEnv> {
     let pool = QueryPool {
         all: all.clone(),
         limit,
         used: AtomicUsize::new(0),
+        pressure: pressure.clone(),
     };
     let mut environment = template.as_ref().clone();
     environment.memory_pool = Arc::new(pool);
@@ -82,6 +86,11 @@ impl MemoryPool for QueryPool {
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        if self.pressure.is_high() {
+            return Err(DataFusionError::ResourcesExhausted(
+                "the server holds more memory than memory_max_bytes allows".into(),
+            ));
+        }
         let fits = |used: usize| Some(used + additional).filter(|&sum| sum <= self.limit);
         if self
             .used

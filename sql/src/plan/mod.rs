@@ -4,6 +4,7 @@
 pub mod errors;
 mod literals;
 mod memory;
+pub(crate) mod pressure;
 mod pushdown;
 mod runtime;
 mod scan;

@@ -2,7 +2,7 @@
 //!
 //! UPDATE and DELETE are queries for the numbers of the rows they change; the numbers hold as long
 //! as the view that was read. A statement that commits by itself and finds at its commit that the
-//! rows were changed or moved meanwhile is run again.
+//! rows were changed meanwhile is run again.
 
 use std::sync::Arc;
 
@@ -22,6 +22,7 @@ use crate::catalog::TableEntry;
 use crate::dialect::{self, Statement, TableName, Truncate};
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::errors::from_datafusion;
+use crate::plan::pressure::admit;
 use crate::types::PgType;
 
 /// How often a statement that commits by itself is run when others are faster.
@@ -127,6 +128,8 @@ impl Session {
         interrupt: &mut Interrupt,
         query_of: impl Fn(&Session, &Planner) -> Result<(Arc<TableEntry>, ast::Query)>,
     ) -> Result<u64> {
+        let pressure = self.database.engine().pressure().clone();
+        admit(&pressure)?;
         let mut writes = self.start_write(statement)?;
         let planner = self.planner_for(&mut writes, None)?;
         let (entry, query) = query_of(self, &planner)?;
@@ -144,6 +147,8 @@ impl Session {
                 writes.delete(&planner.view, entry.def.id, &numbers)?;
                 rows += numbers.len() as u64;
                 if batch.num_columns() > 1 {
+                    // They wait here until all are found: nobody else bounds how many.
+                    admit(&pressure)?;
                     let columns = batch.columns()[1..].to_vec();
                     changed.push(conform(&entry, columns, batch.num_rows(), &settings)?);
                 }

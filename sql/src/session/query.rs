@@ -28,6 +28,7 @@ use crate::dialect::{self, CopyDirection, CopySource, OutputNames, PgTypePlanner
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::TextLiterals;
 use crate::plan::errors::from_datafusion;
+use crate::plan::pressure::{admit, go_on};
 use crate::types::PgType;
 
 /// What a plan is made against: a state, its catalog, and the session's settings.
@@ -113,6 +114,8 @@ impl Session {
         tag: RowsTag,
         interrupt: &mut Interrupt,
     ) -> Result<impl FnOnce(Interrupt) -> Rows + use<>> {
+        let pressure = self.database.engine().pressure().clone();
+        admit(&pressure)?;
         let planner = self.planner(None)?;
         let (query, owned) = (query.clone(), text.to_owned());
         let work = self.database.runtime().run(async move {
@@ -123,7 +126,10 @@ impl Session {
             Ok((columns, stream, owned))
         });
         let (columns, stream, text) = unless(interrupt, work).await?;
-        let stream = stream.map(move |batch| batch.map_err(|e| from_datafusion(e, &text)));
+        let stream = stream.map(move |batch| {
+            go_on(&pressure)?;
+            batch.map_err(|e| from_datafusion(e, &text))
+        });
         let receiver = self.database.runtime().stream(stream, ());
         Ok(move |interrupt| Rows {
             columns: Arc::new(columns),

@@ -1,7 +1,7 @@
 //! The transaction that a session is in.
 //!
 //! A statement outside any transaction commits by itself, and is tried again when somebody else
-//! changed or moved its rows first. Inside `BEGIN` … `COMMIT` every statement reads the newest
+//! changed its rows first. Inside `BEGIN` … `COMMIT` every statement reads the newest
 //! commits and the transaction's own changes (READ COMMITTED), or those of the first statement
 //! (REPEATABLE READ). A message of several statements is an *implicit* transaction.
 
@@ -34,6 +34,8 @@ pub(super) struct Open {
     repeatable: bool,
     /// What REPEATABLE READ reads.
     base: Option<Arc<State>>,
+    /// Begun before `base` was taken: whatever is deleted later follows its rows from there on.
+    since_base: Option<Transaction>,
     /// `None` before the first write, and while a COPY holds it.
     pub(super) writes: Option<Transaction>,
     savepoints: Vec<(String, Option<Savepoint>, Settings)>,
@@ -62,6 +64,7 @@ impl Session {
             read_only,
             repeatable,
             base: None,
+            since_base: None,
             writes: None,
             savepoints: Vec::new(),
             only_write: OnlyWrite::None,
@@ -128,6 +131,7 @@ impl Session {
             });
         };
         if open.repeatable && open.base.is_none() {
+            open.since_base = Some(engine.begin());
             open.base = Some(engine.state());
         }
         match &mut open.writes {

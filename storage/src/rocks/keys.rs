@@ -8,6 +8,7 @@
 //!                   | 'd' | table u32 | segment u64 |   its deleted rows
 //!                   | 'r' | name |                      a catalog record
 //!                   | 'c' |                             the checkpoint
+//!                   | 'l' |                             the newest file of the log: ordinal u64 le
 //! ```
 
 use std::path::PathBuf;
@@ -87,6 +88,8 @@ pub enum MetaKey {
     Record(String),
     /// The checkpoint.
     Checkpoint,
+    /// The number of the log's newest file that holds a group.
+    LogFile,
 }
 
 impl MetaKey {
@@ -104,6 +107,7 @@ impl MetaKey {
             MetaKey::Deleted(table, segment) => with_segment(b'd', table, segment),
             MetaKey::Record(name) => [b"r", name.as_bytes()].concat(),
             MetaKey::Checkpoint => b"c".to_vec(),
+            MetaKey::LogFile => b"l".to_vec(),
         }
     }
 
@@ -130,6 +134,7 @@ impl MetaKey {
             }
             b'r' => MetaKey::Record(String::from_utf8(rest.to_vec()).ok()?),
             b'c' if rest.is_empty() => MetaKey::Checkpoint,
+            b'l' if rest.is_empty() => MetaKey::LogFile,
             _ => return None,
         })
     }
@@ -173,10 +178,11 @@ mod tests {
             MetaKey::Deleted(TableId(1), SegmentId(2)),
             MetaKey::Record("table/public/orders".into()),
             MetaKey::Checkpoint,
+            MetaKey::LogFile,
         ] {
             assert_eq!(MetaKey::decode(&key.encode()), Some(key));
         }
-        for bytes in [&b""[..], b"x", b"t12", b"s1234", b"cc"] {
+        for bytes in [&b""[..], b"x", b"t12", b"s1234", b"cc", b"ll"] {
             assert_eq!(MetaKey::decode(bytes), None);
         }
     }

@@ -91,31 +91,24 @@ impl Store {
             std::fs::remove_file(&path).map_err(Error::io("remove", path))?;
         }
 
-        let mut options = Options::default();
+        let mut options = database_options();
         options.create_if_missing(true);
         options.create_missing_column_families(true);
-        options.set_paranoid_checks(true);
-        options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
-        options.set_keep_log_file_num(2);
-        options.set_max_log_file_size(4 << 20);
-        options.set_max_total_wal_size(32 << 20);
-        options.set_max_background_jobs(2);
-        options.set_max_open_files(-1);
+        let db = DB::open_cf_descriptors(&options, dir, families())
+            .map_err(|e| failed("open", dir, e))?;
+        Ok(Store {
+            db,
+            dir: dir.to_path_buf(),
+            staging: staging.to_path_buf(),
+        })
+    }
 
-        let mut meta = Options::default();
-        meta.set_write_buffer_size(WRITE_BUFFER_BYTES);
-        meta.set_compression_type(DBCompressionType::Lz4);
-
-        let mut unused = Options::default();
-        unused.set_write_buffer_size(WRITE_BUFFER_BYTES);
-
-        let families = [
-            ColumnFamilyDescriptor::new("default", unused),
-            ColumnFamilyDescriptor::new(META, meta),
-            ColumnFamilyDescriptor::new(SEGMENTS, segment_options()),
-        ];
-        let db =
-            DB::open_cf_descriptors(&options, dir, families).map_err(|e| failed("open", dir, e))?;
+    /// Opens the store in `dir` to be read; not a byte on the disk changes. What RocksDB's own log
+    /// holds is replayed in memory.
+    pub fn open_for_reading(dir: &Path, staging: &Path) -> Result<Self> {
+        let options = database_options();
+        let db = DB::open_cf_descriptors_read_only(&options, dir, families(), false)
+            .map_err(|e| failed("open", dir, e))?;
         Ok(Store {
             db,
             dir: dir.to_path_buf(),
@@ -291,6 +284,31 @@ impl Drop for Store {
     fn drop(&mut self) {
         self.db.cancel_all_background_work(true);
     }
+}
+
+fn database_options() -> Options {
+    let mut options = Options::default();
+    options.set_paranoid_checks(true);
+    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    options.set_keep_log_file_num(2);
+    options.set_max_log_file_size(4 << 20);
+    options.set_max_total_wal_size(32 << 20);
+    options.set_max_background_jobs(2);
+    options.set_max_open_files(-1);
+    options
+}
+
+fn families() -> [ColumnFamilyDescriptor; 3] {
+    let mut meta = Options::default();
+    meta.set_write_buffer_size(WRITE_BUFFER_BYTES);
+    meta.set_compression_type(DBCompressionType::Lz4);
+    let mut unused = Options::default();
+    unused.set_write_buffer_size(WRITE_BUFFER_BYTES);
+    [
+        ColumnFamilyDescriptor::new("default", unused),
+        ColumnFamilyDescriptor::new(META, meta),
+        ColumnFamilyDescriptor::new(SEGMENTS, segment_options()),
+    ]
 }
 
 fn segment_options() -> Options {

@@ -40,6 +40,11 @@ impl ColumnCache {
         self.cache.insert(key, column);
     }
 
+    /// Lets go of everything.
+    pub(crate) fn clear(&self) {
+        self.cache.clear();
+    }
+
     /// Bytes held.
     pub fn bytes(&self) -> u64 {
         self.cache.weight()

@@ -27,7 +27,7 @@ pub struct SegmentMeta {
     pub chunk: (i64, i64),
     /// Segments written by one merge carry the same number and never overlap each other.
     pub run: u64,
-    /// Numbers of the stored columns, in the order of `PackMeta::columns`.
+    /// Numbers of the stored columns, in the order of [`PackMeta::zones`] and [`PackMeta::bytes`].
     pub column_ids: Vec<u16>,
     /// Size on disk.
     pub bytes: u64,

@@ -1,6 +1,9 @@
 //! Tests of the engine as a whole.
 
+mod background;
+mod check;
 mod model;
+mod moves;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! The engine against a plain list: random transactions, seals, merges, late rows, deletes,
-//! retention, power cuts and full disks, each step followed by a comparison.
+//! retention, power cuts and full disks, each step followed by a comparison. Seals and merges come in
+//! the middle of transactions too.
 //!
 //! A failing run names its seed; `SLICEDB_MODEL_SEED` runs that one alone, `SLICEDB_FUZZ_CASES`
 //! says how many there are.
@@ -140,6 +141,8 @@ impl Run {
     fn transaction(&mut self) {
         let mut writes = self.engine().begin();
         let mut model = self.model.clone();
+        // Half of them read the same state throughout.
+        let base = (self.chance.below(2) == 0).then(|| self.engine().state());
         for _ in 0..=self.chance.below(4) {
             let point = (writes.savepoint(), model.clone());
             let table = if self.chance.below(3) == 0 {
@@ -148,19 +151,30 @@ impl Run {
                 EVENTS
             };
             match self.chance.below(3) {
-                0 => self.change(&mut writes, &mut model, table),
+                0 => self.change(&mut writes, &mut model, table, base.as_ref()),
                 _ => self.append(&mut writes, &mut model, table),
             }
             if self.chance.below(8) == 0 {
                 writes.rollback_to(&point.0);
                 model = point.1;
             }
-            let view = writes.view(None).expect("a view");
+            self.move_rows();
+            let view = writes.view(base.as_ref()).expect("a view");
             same(&view.state, &model, "inside a transaction");
         }
         if self.chance.below(5) > 0 {
             writes.commit_wait().expect("committed");
             self.model = model;
+        }
+    }
+
+    /// At times a seal or a merge.
+    fn move_rows(&mut self) {
+        if self.chance.below(4) == 0 {
+            self.engine().seal().expect("sealed");
+        }
+        if self.chance.below(6) == 0 {
+            self.engine().compact().expect("merged");
         }
     }
 
@@ -193,8 +207,14 @@ impl Run {
     }
 
     /// Removes the rows of one key, and puts them back with another value half of the time.
-    fn change(&mut self, writes: &mut Transaction, model: &mut Model, table: TableId) {
-        let view = writes.view(None).expect("a view");
+    fn change(
+        &mut self,
+        writes: &mut Transaction,
+        model: &mut Model,
+        table: TableId,
+        base: Option<&Arc<State>>,
+    ) {
+        let view = writes.view(base).expect("a view");
         let keys: Vec<i64> = model.rows(table).iter().map(|row| row.0).collect();
         if keys.is_empty() {
             return;
@@ -210,7 +230,11 @@ impl Run {
         };
         let found = scan(&view.state, table, request);
         let ids: Vec<_> = found.iter().map(|(_, id)| *id).collect();
-        writes.delete(&view, table, &ids).expect("deleted");
+        let (some, others) = ids.split_at(ids.len() / 2);
+        writes.delete(&view, table, some).expect("deleted");
+        self.move_rows();
+        writes.delete(&view, table, others).expect("deleted");
+        self.move_rows();
         model.rows(table).retain(|row| row.0 != key);
         if self.chance.below(2) == 0 {
             let rows: Vec<Row> = found
@@ -231,8 +255,10 @@ impl Run {
             return;
         };
         first.delete(&view, EVENTS, &[*id]).expect("deleted");
+        self.move_rows();
         second.delete(&view, EVENTS, &[*id]).expect("deleted");
         first.commit_wait().expect("the first wins");
+        self.move_rows();
         let lost = second.commit_wait();
         assert!(matches!(lost, Err(Error::Conflict(_))), "{lost:?}");
         let at = self
@@ -251,9 +277,12 @@ impl Run {
         let mut writes = self.engine().begin();
         let mut model = self.model.clone();
         self.append(&mut writes, &mut model, EVENTS);
+        self.change(&mut writes, &mut model, EVENTS, None);
         let view = writes.view(None).expect("a view");
+        self.move_rows();
         writes.clear(&view, EVENTS).expect("cleared");
         model.events.clear();
+        self.move_rows();
         self.append(&mut writes, &mut model, EVENTS);
         writes.commit_wait().expect("committed");
         self.model = model;

@@ -43,8 +43,6 @@ pub enum FrameKind {
     Delete = 2,
     /// Segments that join or leave a table.
     Segments = 3,
-    /// A table loses all its rows.
-    Truncate = 4,
     /// A table is created, changed or dropped.
     Table = 5,
     /// A record of the caller's own.
@@ -92,7 +90,6 @@ impl FrameKind {
             1 => FrameKind::Block,
             2 => FrameKind::Delete,
             3 => FrameKind::Segments,
-            4 => FrameKind::Truncate,
             5 => FrameKind::Table,
             6 => FrameKind::Record,
             7 => FrameKind::Commit,

@@ -14,6 +14,10 @@
 //!   could not write, so that trying again would answer success for lost data (PostgreSQL, "fsync
 //!   gate", 2018).
 //!
+//! The newest file is told from a lost one by a number outside the directory, the [`Register`]: it
+//! is noted before the first group of a file is written, so that it may be behind the newest file
+//! by files without a group, and never ahead.
+//!
 //! The bytes are drawn where they are written: a frame in `frame`, a transaction and a group in
 //! `group`, the header in `header`, the names of the files in `files`.
 //!
@@ -68,10 +72,19 @@ impl Default for WalOptions {
     }
 }
 
+/// The number of the newest file, kept where it is not lost together with the file.
+pub struct Register {
+    /// What was noted last; 0 before anything was.
+    pub newest: u64,
+    /// Notes a number. When it returns the number is durable.
+    pub note: Box<dyn FnMut(u64) -> Result<()> + Send>,
+}
+
 /// A log that is open for appending.
 pub struct Wal {
     vfs: Arc<dyn Vfs>,
     files: Files,
+    register: Register,
     /// Files before the current one, oldest first.
     past: VecDeque<PastFile>,
     current: CurrentFile,
@@ -96,17 +109,20 @@ impl Wal {
     /// a sequence later than `after` to `replay`, in order; and leaves the log ready to append.
     ///
     /// A torn tail of the newest file is cut off. Any other damage is [`Error::Corrupt`], and so is
-    /// a log that begins later than `after + 1`, ends before `after`, or is gone though `after` is
-    /// not 0. An error of `replay` is answered as it is.
+    /// a log that begins later than `after + 1`, ends before `after`, lacks the file that
+    /// `register` names, or is gone though `after` is not 0. An error of `replay` is answered as it
+    /// is.
     pub fn open(
         vfs: Arc<dyn Vfs>,
         dir: &Path,
         options: WalOptions,
         after: Sequence,
+        register: Register,
         replay: &mut dyn FnMut(Sequence, Vec<Frame>) -> Result<()>,
     ) -> Result<Wal> {
         vfs.create_dir(dir)?;
         let ordinals = files::list(&*vfs, dir)?;
+        check_newest(dir, &ordinals, register.newest)?;
         let mut files = Files::open(Arc::clone(&vfs), dir, options)?;
         if ordinals.is_empty() {
             check_absent(dir, after)?;
@@ -117,13 +133,13 @@ impl Wal {
                 first_sequence: Sequence(1),
             };
             let file = files.join(&header, 0)?;
-            return Wal::new(vfs, files, Vec::new(), file, header, HEADER_BYTES);
+            return Wal::new(vfs, files, register, Vec::new(), file, header, HEADER_BYTES);
         }
         let recovered = recovery::recover(&*vfs, dir, &ordinals, after, replay, &mut Err)?;
         let recovered = recovered.expect("damage was an error");
         let header = recovered.newest.header;
         let (file, end) = repair::repair(&*vfs, dir, &recovered.newest, &recovered.stop)?;
-        let mut wal = Wal::new(vfs, files, recovered.past, file, header, end)?;
+        let mut wal = Wal::new(vfs, files, register, recovered.past, file, header, end)?;
         wal.next_group = recovered.stop.next.group;
         wal.synced = Sequence(recovered.stop.next.sequence.0 - 1);
         wal.last = wal.synced;
@@ -133,6 +149,7 @@ impl Wal {
     fn new(
         vfs: Arc<dyn Vfs>,
         files: Files,
+        register: Register,
         past: Vec<recovery::Past>,
         file: Arc<dyn VfsFile>,
         header: Header,
@@ -147,6 +164,7 @@ impl Wal {
         Ok(Wal {
             vfs,
             files,
+            register,
             past: past.collect(),
             current: CurrentFile::new(file, header, end)?,
             group: Group::default(),
@@ -158,23 +176,28 @@ impl Wal {
     }
 
     /// Reads and verifies the log in `dir` without changing a byte, and hands every transaction it
-    /// can make out, later than `after`, to `visit`. Answers all damage; a torn tail is none.
+    /// can make out, later than `after`, to `visit`. `newest` is what the [`Register`] holds. Answers
+    /// all damage; a torn tail is none.
     pub fn check(
         vfs: &dyn Vfs,
         dir: &Path,
         after: Sequence,
+        newest: u64,
         visit: &mut dyn FnMut(Sequence, Vec<Frame>) -> Result<()>,
     ) -> Vec<Error> {
         let mut found = Vec::new();
         let mut visit = |sequence, frames| visit(sequence, frames);
         let checked = files::list(vfs, dir).and_then(|ordinals| {
-            if ordinals.is_empty() {
-                return check_absent(dir, after);
-            }
-            let mut note = |error| {
+            let mut note = |error: Error| -> Result<()> {
                 found.push(error);
                 Ok(())
             };
+            if let Err(error) = check_newest(dir, &ordinals, newest) {
+                note(error)?;
+            }
+            if ordinals.is_empty() {
+                return check_absent(dir, after);
+            }
             recovery::recover(vfs, dir, &ordinals, after, &mut visit, &mut note).map(drop)
         });
         found.extend(checked.err());
@@ -259,10 +282,29 @@ impl Wal {
                 error => Failure::Fatal(error),
             })?;
         }
+        self.note_file()?;
         let epoch = self.current.header.epoch;
         self.current
             .write(self.group.seal(epoch, self.next_group))?;
         self.next_group += 1;
+        Ok(())
+    }
+
+    /// Before the first group of a file: whoever misses the file later shall know that it was.
+    fn note_file(&mut self) -> std::result::Result<(), Failure> {
+        let ordinal = self.current.header.ordinal;
+        if ordinal <= self.register.newest {
+            return Ok(());
+        }
+        fail::fail_point!("wal.before_note");
+        (self.register.note)(ordinal).map_err(|error| {
+            if error.is_disk_full() {
+                Failure::Dropped(error)
+            } else {
+                Failure::Fatal(error)
+            }
+        })?;
+        self.register.newest = ordinal;
         Ok(())
     }
 
@@ -319,6 +361,15 @@ impl Wal {
 fn first_epoch(vfs: &dyn Vfs, epoch: u64) -> u64 {
     let now = u64::try_from(vfs.now()).unwrap_or(0);
     now.max(epoch + 1)
+}
+
+/// The file that was noted last is there, or a later one.
+fn check_newest(dir: &Path, ordinals: &[u64], noted: u64) -> Result<()> {
+    if ordinals.last().copied().unwrap_or(0) >= noted {
+        return Ok(());
+    }
+    let gone = files::log_path(dir, noted);
+    Err(Error::corrupt(gone, 0, "this file of the log is missing"))
 }
 
 /// A log is only ever absent before the first transaction.

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 
@@ -32,11 +33,10 @@ fn options() -> WalOptions {
 
 /// No frames at all, one small one, several, one of a few blocks: by turns.
 fn frames(sequence: u64, salt: u64) -> Vec<Frame> {
-    const KINDS: [FrameKind; 6] = [
+    const KINDS: [FrameKind; 5] = [
         FrameKind::Block,
         FrameKind::Delete,
         FrameKind::Segments,
-        FrameKind::Truncate,
         FrameKind::Table,
         FrameKind::Record,
     ];
@@ -79,12 +79,36 @@ fn open(vfs: &FaultVfs, after: u64) -> Result<(Wal, Vec<Transaction>)> {
 }
 
 fn open_with(vfs: &FaultVfs, options: WalOptions, after: u64) -> Result<(Wal, Vec<Transaction>)> {
+    open_noting(vfs, options, after, &Noted::default())
+}
+
+/// The number of the newest file, as it survives any crash.
+type Noted = Arc<AtomicU64>;
+
+fn register(noted: &Noted) -> Register {
+    let note = noted.clone();
+    Register {
+        newest: noted.load(Relaxed),
+        note: Box::new(move |ordinal| {
+            note.store(ordinal, Relaxed);
+            Ok(())
+        }),
+    }
+}
+
+fn open_noting(
+    vfs: &FaultVfs,
+    options: WalOptions,
+    after: u64,
+    noted: &Noted,
+) -> Result<(Wal, Vec<Transaction>)> {
     let mut replayed = Vec::new();
     let wal = Wal::open(
         Arc::new(vfs.clone()),
         Path::new(DIR),
         options,
         Sequence(after),
+        register(noted),
         &mut |sequence, frames| {
             replayed.push((sequence, frames));
             Ok(())
@@ -99,6 +123,7 @@ fn check(vfs: &FaultVfs, after: u64) -> (Vec<Error>, Vec<Transaction>) {
         vfs,
         Path::new(DIR),
         Sequence(after),
+        0,
         &mut |sequence, frames| {
             visited.push((sequence, frames));
             Ok(())

@@ -83,6 +83,7 @@ fn context() -> Context {
     });
     let state = State {
         sequence: Sequence(1),
+        generation: 0,
         tables: Arc::new(states.collect::<HashMap<_, _>>()),
         records: Arc::new(records.collect::<BTreeMap<_, _>>()),
     };

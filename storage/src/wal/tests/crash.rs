@@ -70,12 +70,13 @@ fn lives(seed: u64) {
     let mut dice = Dice(seed);
     let mut vfs = FaultVfs::new(seed);
     let mut model = Model::default();
+    let noted = Noted::default();
     for life in 0..4 {
         let what = format!("seed {seed}, life {life}");
         // Recovery is cut off too, sometimes more than once.
         while dice.roll(3) == 0 {
             vfs.fail(Fault::power_cut(1 + dice.roll(6)));
-            match open(&vfs, model.sealed) {
+            match open_noting(&vfs, options(), model.sealed, &noted) {
                 Ok((wal, replayed)) => {
                     model.compare(replayed, &what);
                     drop(wal);
@@ -89,8 +90,9 @@ fn lives(seed: u64) {
             damage.is_empty() || names(&vfs).is_empty(),
             "{what}: {damage:?}"
         );
-        let (mut wal, replayed) =
-            open(&vfs, model.sealed).unwrap_or_else(|error| panic!("{what}: {error}"));
+        // What is noted was there: no crash makes the log look as if it had lost its newest file.
+        let (mut wal, replayed) = open_noting(&vfs, options(), model.sealed, &noted)
+            .unwrap_or_else(|error| panic!("{what}: {error}"));
         model.compare(replayed, &what);
         vfs.fail(Fault::power_cut(1 + dice.roll(60)));
         let _ = model.work(&mut wal, life, &mut dice);

@@ -234,3 +234,71 @@ fn check_reads_on_behind_damage_and_changes_nothing() {
     let after: Vec<_> = vfs.paths().iter().map(|path| vfs.get(path)).collect();
     assert!(before == after && operations == changes(&vfs));
 }
+
+#[test]
+fn losing_newest_files_is_noticed() {
+    let vfs = FaultVfs::new(1);
+    let noted = Noted::default();
+    let options = WalOptions {
+        file_bytes: 12 << 10,
+        files_kept_max: 0,
+    };
+    let (mut wal, _) = open_noting(&vfs, options, 0, &noted).unwrap();
+    for count in [3, 1, 2, 1, 2] {
+        commit(&mut wal, count, 0).unwrap();
+    }
+    drop(wal);
+    assert_eq!(noted.load(Relaxed), 3);
+    let missing = Error::corrupt(log_file(3), 0, "this file of the log is missing").to_string();
+    for lost in [vec![3], vec![2, 3], vec![1, 2, 3]] {
+        let vfs = vfs.fork();
+        for &ordinal in &lost {
+            vfs.remove(&log_file(ordinal)).unwrap();
+        }
+        let opened = open_noting(&vfs, options, 0, &noted).map(|(_, replayed)| replayed);
+        assert_eq!(opened.unwrap_err().to_string(), missing, "{lost:?}");
+        let damage = Wal::check(&vfs, Path::new(DIR), Sequence(0), 3, &mut |_, _| Ok(()));
+        assert_eq!(damage[0].to_string(), missing, "{lost:?}");
+    }
+    assert!(open_noting(&vfs, options, 0, &noted).is_ok());
+}
+
+#[test]
+fn a_file_is_noted_before_a_group_of_it_is_acknowledged() {
+    let vfs = FaultVfs::new(1);
+    let full = Arc::new(AtomicU64::new(0));
+    let (fails, noted) = (full.clone(), Noted::default());
+    let note = noted.clone();
+    let register = Register {
+        newest: 0,
+        note: Box::new(move |ordinal| {
+            if fails.load(Relaxed) > 0 {
+                let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+                return Err(Error::io("write", "rocks")(full));
+            }
+            note.store(ordinal, Relaxed);
+            Ok(())
+        }),
+    };
+    let (dir, mut replay) = (Path::new(DIR), |_, _| Ok(()));
+    let vfs = Arc::new(vfs);
+    let mut wal = Wal::open(
+        vfs.clone(),
+        dir,
+        options(),
+        Sequence(0),
+        register,
+        &mut replay,
+    )
+    .unwrap();
+    assert_eq!(noted.load(Relaxed), 0);
+    full.store(1, Relaxed);
+    assert!(commit(&mut wal, 2, 0).unwrap_err().is_disk_full());
+    full.store(0, Relaxed);
+    commit(&mut wal, 3, 1).unwrap();
+    assert_eq!(noted.load(Relaxed), 1);
+    drop(wal);
+    let (_, replayed) = open_noting(&vfs, options(), 0, &noted).unwrap();
+    let expected: Vec<Transaction> = (1..=3).map(|sequence| transaction(sequence, 1)).collect();
+    assert_eq!(replayed, expected);
+}

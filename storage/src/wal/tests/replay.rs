@@ -160,6 +160,7 @@ fn an_error_of_replay_ends_the_opening() {
         Path::new(DIR),
         options(),
         Sequence(0),
+        register(&Noted::default()),
         &mut |_, _| {
             seen += 1;
             match seen {
@@ -185,6 +186,7 @@ fn the_log_works_on_real_files() {
             &dir,
             options(),
             Sequence(after),
+            register(&Noted::default()),
             &mut |sequence, frames| {
                 replayed.push((sequence, frames));
                 Ok(())
@@ -200,7 +202,7 @@ fn the_log_works_on_real_files() {
         wal.release(Sequence(after)).unwrap();
         while wal.prepare().unwrap() {}
     }
-    let damage = Wal::check(&RealVfs, &dir, Sequence(after), &mut |_, _| Ok(()));
+    let damage = Wal::check(&RealVfs, &dir, Sequence(after), 0, &mut |_, _| Ok(()));
     assert!(damage.is_empty(), "{damage:?}");
 }
 
