@@ -19,9 +19,9 @@ use crate::compaction::{self, Choice};
 use crate::engine::{Reaped, Shared, spawn};
 use crate::moves::Sealed;
 use crate::retention;
-use crate::state::State;
+use crate::state::{SegmentRun, State, TableState};
 use crate::table::TableDef;
-use crate::{Engine, Result, TableId};
+use crate::{Engine, Error, Result, SegmentId, TableId};
 
 /// After a failure background work rests for so many intervals.
 const REST_AFTER_FAILURE: u32 = 10;
@@ -78,6 +78,9 @@ fn repeat(shared: &Shared, bell: &Bell, work: impl Fn() -> Result<()>) {
             return;
         }
         if let Err(e) = work() {
+            if shared.gauges().stopping {
+                return;
+            }
             warn!(error = %e, "background work failed and will be tried again");
             let until = Instant::now() + interval * REST_AFTER_FAILURE;
             // Whoever waits for it rings again and again, and the stop rings too.
@@ -155,7 +158,7 @@ fn expire(shared: &Arc<Shared>) -> Result<()> {
                 info!(table = %table.def.id, segments = dropped.len(), "dropped expired segments")
             }
             // Others changed them: the next round sees how.
-            Ok(Err(crate::Error::Conflict(_))) | Err(_) => {}
+            Ok(Err(Error::Conflict(_))) | Err(_) => {}
             Ok(Err(e)) => return Err(e),
         }
     }
@@ -227,17 +230,40 @@ impl Shared {
         let _one_at_a_time = self.compacting.lock();
         let state = self.state();
         for (&id, table) in state.tables.iter() {
-            let Some(choice) = compaction::choose(table, &self.options) else {
+            let Some(choice) = self.choose(table) else {
                 continue;
             };
-            return self.merge(id, &table.def, choice);
+            let inputs: Vec<SegmentId> = choice
+                .inputs
+                .iter()
+                .map(|run| run.segment.meta.id)
+                .collect();
+            let merged = self.merge(id, &table.def, choice);
+            if let Err(Error::Corrupt { .. }) = &merged {
+                // It is told once; the other segments are merged all the same.
+                self.unmergeable.lock().extend(inputs);
+            }
+            return merged;
         }
         Ok(false)
     }
 
+    /// The next merge of a table, without segments that were found damaged.
+    fn choose(&self, table: &TableState) -> Option<Choice> {
+        let unmergeable = self.unmergeable.lock();
+        let is_sound = |run: &SegmentRun| !unmergeable.contains(&run.segment.meta.id);
+        if table.segments.iter().all(is_sound) {
+            return compaction::choose(table, &self.options);
+        }
+        let mut sound = table.clone();
+        sound.segments.retain(is_sound);
+        compaction::choose(&sound, &self.options)
+    }
+
     fn merge(&self, table: TableId, def: &Arc<TableDef>, choice: Choice) -> Result<bool> {
         let started = Instant::now();
-        let (outputs, moved) = compaction::merge(def, &choice, &self.builder())?;
+        let is_stopping = || self.gauges.lock().stopping;
+        let (outputs, moved) = compaction::merge(def, &choice, &self.builder(), &is_stopping)?;
         fail::fail_point!("compact.after_ingest");
         let rows: u64 = choice.inputs.iter().map(|run| run.rows()).sum();
         let (inputs, merged) = (choice.inputs.len(), outputs.len());

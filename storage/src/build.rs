@@ -19,8 +19,9 @@ use crate::sort::RowOrder;
 use crate::table::{DAY_US, TableDef, chunk_start};
 use crate::{Error, Options, Result, SegmentId};
 
-/// Rows gathered at once while a segment is written.
+/// Rows gathered at once while a segment is written, and their memory, about.
 const GATHER_ROWS: usize = 64 * 1024;
+const GATHER_BYTES: usize = 64 << 20;
 
 /// Makes segments out of rows.
 pub(crate) struct Builder<'a> {
@@ -45,6 +46,10 @@ impl Builder<'_> {
     /// Writes the live rows of the runs to segments and ingests them.
     pub(crate) fn build(&self, def: &TableDef, runs: &[MemRun]) -> Result<Vec<Built>> {
         let mut finished = Vec::new();
+        let bytes: usize = runs.iter().map(|run| run.chunk.bytes).sum();
+        let rows: usize = runs.iter().map(|run| run.chunk.batch.num_rows()).sum();
+        let row_bytes = bytes / rows.max(1);
+        let gather_rows = (GATHER_BYTES / row_bytes.max(1)).clamp(1, GATHER_ROWS);
         for (chunk, mut rows) in divide(def, runs, self.options.pack_rows) {
             sort_rows(def, runs, &mut rows)?;
             let run = self.new_id();
@@ -52,7 +57,7 @@ impl Builder<'_> {
                 let id = if nth == 0 { run } else { self.new_id() };
                 let mut writer = SegmentWriter::new(def, self.options.pack_rows);
                 let batches: Vec<&RecordBatch> = runs.iter().map(|run| &run.chunk.batch).collect();
-                for part in rows.chunks(GATHER_ROWS) {
+                for part in rows.chunks(gather_rows) {
                     let indices: Vec<(usize, usize)> = part
                         .iter()
                         .map(|&(run, row)| (run as usize, row as usize))

@@ -446,10 +446,7 @@ impl TableState {
                     .rposition(|r| r.chunk.sequence_max <= frozen)
                     .map_or(0, |i| i + 1)
             });
-            let rows: Vec<usize> = self.memory[start..]
-                .iter()
-                .map(|run| run.chunk.batch.num_rows())
-                .collect();
+            let rows: Vec<usize> = self.memory[start..].iter().map(MemRun::weight).collect();
             let Some(stretch) = memtable::choose_merge(&rows) else {
                 return Ok(());
             };

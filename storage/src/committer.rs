@@ -18,6 +18,7 @@ use crate::deletes::Deletes;
 use crate::engine::Shared;
 use crate::manifest::{self, Checkpoint};
 use crate::moves::Move;
+use crate::rocks::MetaBatch;
 use crate::rocks::keys::MetaKey;
 use crate::segment::Segment;
 use crate::state::{SegmentRun, State};
@@ -76,6 +77,8 @@ pub(crate) struct Committer {
     pub(crate) frozen: Option<Sequence>,
     /// Segments that came with commits since the manifest was written.
     pub(crate) attached: Vec<Arc<Segment>>,
+    /// What the manifest may hold instead: writing it failed.
+    pub(crate) doubt: Option<State>,
 }
 
 impl Committer {
@@ -330,26 +333,19 @@ impl Committer {
         sealed: Sequence,
         moves: Vec<(TableId, Option<Move>)>,
     ) -> Result<()> {
+        self.settle_doubt()?;
         next.generation += 1;
         let mut batch = manifest::difference(&self.persisted, &next);
-        let checkpoint = Checkpoint {
-            sealed,
-            applied: next.sequence,
-            ..self.shared.used_numbers()
-        };
-        batch.put(MetaKey::Checkpoint, checkpoint.encode());
+        batch.put(MetaKey::Checkpoint, self.checkpoint(sealed, &next).encode());
         fail::fail_point!("manifest.before_commit");
-        let written = self.shared.home.store.commit_meta(batch);
+        let written = self.write_manifest(batch);
         // Also after a failure: nobody knows whether the manifest names them now. If it does not,
         // the next start removes them.
         for run in next.tables.values().flat_map(|t| &t.segments) {
             run.segment.keep();
         }
         if let Err(e) = written {
-            if !e.is_disk_full() {
-                error!(error = %e, "the manifest could not be written: no commit is accepted before a restart");
-                self.shared.close("the server accepts no writes since the manifest could not be written; restart it");
-            }
+            self.doubt = Some(next);
             return Err(e);
         }
         fail::fail_point!("manifest.after_commit");
@@ -371,6 +367,47 @@ impl Committer {
         self.persisted = self.staged.clone();
         self.sealed = sealed;
         Ok(())
+    }
+
+    /// After a manifest that could not be written for want of space, and may be there all the same:
+    /// writes the one before it again, and lets go of the segments that only the other names.
+    fn settle_doubt(&mut self) -> Result<()> {
+        let Some(doubt) = &self.doubt else {
+            return Ok(());
+        };
+        let mut batch = manifest::difference(doubt, &self.persisted);
+        let checkpoint = self.checkpoint(self.sealed, &self.persisted);
+        batch.put(MetaKey::Checkpoint, checkpoint.encode());
+        self.write_manifest(batch)?;
+        let is_named = |state: &State, segment: &Segment| {
+            let table = state.tables.get(&segment.meta.table);
+            table.is_some_and(|t| {
+                let mut runs = t.segments.iter();
+                runs.any(|run| run.segment.meta.id == segment.meta.id)
+            })
+        };
+        manifest::gone(doubt, &self.staged)
+            .filter(|segment| !is_named(&self.persisted, segment))
+            .for_each(|segment| segment.forget());
+        self.doubt = None;
+        Ok(())
+    }
+
+    fn checkpoint(&self, sealed: Sequence, state: &State) -> Checkpoint {
+        Checkpoint {
+            sealed,
+            applied: state.sequence,
+            ..self.shared.used_numbers()
+        }
+    }
+
+    fn write_manifest(&self, batch: MetaBatch) -> Result<()> {
+        self.shared.home.store.commit_meta(batch).inspect_err(|e| {
+            if !e.is_disk_full() {
+                error!(error = %e, "the manifest could not be written: no commit is accepted before a restart");
+                self.shared.close("the server accepts no writes since the manifest could not be written; restart it");
+            }
+        })
     }
 }
 

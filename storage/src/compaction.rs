@@ -35,6 +35,8 @@ const LATE_FRACTION: u64 = 20;
 const DELETED_FRACTION: u64 = 5;
 /// Runs of a chunk are merged together while the next is at most this many times the ones before.
 const TIER_FACTOR: u64 = 2;
+/// A segment ends when its encoded values take this much: they are in memory until it is written.
+const SEGMENT_BYTES_MAX: usize = 128 << 20;
 /// Runs that are merged at once, at most: each row's run is remembered in a byte.
 const RUNS_MAX: usize = 256;
 /// A day is over when a row this much newer than its end has come.
@@ -171,11 +173,12 @@ fn choose_day(
 }
 
 /// Merges the inputs into new segments of one run and ingests them, named by no manifest; answers
-/// them and where each row went.
+/// them and where each row went. Gives up when `is_stopping`: it may take minutes.
 pub(crate) fn merge(
     def: &TableDef,
     choice: &Choice,
     builder: &Builder<'_>,
+    is_stopping: &dyn Fn() -> bool,
 ) -> Result<(Vec<Arc<Segment>>, Move)> {
     let inputs = by_run(&choice.inputs);
     let mut merger = Merger::new(def, &inputs)?;
@@ -200,7 +203,11 @@ pub(crate) fn merge(
     };
     while let Some(rows) = merger.next()? {
         writer.push(rows)?;
-        if writer.rows() >= builder.options.segment_rows_max {
+        if is_stopping() {
+            return Err(Error::Closed("the engine is shut down".into()));
+        }
+        if writer.rows() >= builder.options.segment_rows_max || writer.bytes() >= SEGMENT_BYTES_MAX
+        {
             finish(std::mem::replace(
                 &mut writer,
                 SegmentWriter::new(def, builder.options.pack_rows),

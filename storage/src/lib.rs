@@ -23,6 +23,7 @@ pub mod memtable;
 mod moves;
 mod options;
 mod pressure;
+mod recover;
 pub mod retention;
 pub mod rocks;
 pub mod scan;

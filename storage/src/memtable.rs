@@ -21,6 +21,9 @@ const MERGE_FAN_IN: usize = 16;
 /// A chunk of this many rows is merged no more.
 const CHUNK_ROWS_MAX: usize = 64 * 1024;
 
+/// Nor is a chunk of this many bytes: texts of one array take 2 GiB at most.
+const CHUNK_BYTES_MAX: usize = 64 << 20;
+
 /// A block of rows as it stands in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockRef {
@@ -194,6 +197,17 @@ pub fn merge(def: &TableDef, runs: &[MemRun]) -> Result<Option<MemChunk>> {
         blocks,
         origin: Some(order.into_iter().map(|row| numbers[row as usize]).collect()),
     }))
+}
+
+impl MemRun {
+    /// How many rows it counts for when runs are chosen to be merged.
+    pub(crate) fn weight(&self) -> usize {
+        if self.chunk.bytes >= CHUNK_BYTES_MAX {
+            CHUNK_ROWS_MAX
+        } else {
+            self.chunk.batch.num_rows()
+        }
+    }
 }
 
 /// Which neighbouring runs to merge next: the longest stretch at the end whose members are all of

@@ -205,7 +205,7 @@ impl Scan {
             .filter_map(|(column, compare, value)| Some((stored(*column)?, compare, value)))
             .collect();
         if let (Some((from, to)), true) = (self.request.time, def.time_column().is_some())
-            && (meta.chunk.0 > to || meta.chunk.1 <= from)
+            && (meta.chunk.0 > to || meta.chunk.1 <= from && meta.chunk.1 < i64::MAX)
         {
             return;
         }

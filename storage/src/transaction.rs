@@ -20,6 +20,8 @@ use crate::{Engine, Error, Result, SegmentId, Sequence, TableId, sort, unique};
 
 /// Rows of a block in the log, at most.
 const BLOCK_ROWS_MAX: usize = 64 * 1024;
+/// Small blocks are joined up to this size: a frame holds 1 GiB at most.
+const BLOCK_BYTES_MAX: usize = 64 << 20;
 /// All transactions together keep at most so many times what one may keep before they write
 /// segments early.
 const TRANSACTIONS_FACTOR: usize = 4;
@@ -249,9 +251,13 @@ impl Transaction {
         Savepoint(self.change.clone())
     }
 
-    /// Undoes everything since the savepoint.
+    /// Undoes everything since the savepoint, which may be one of a transaction that is gone.
     pub fn rollback_to(&mut self, savepoint: &Savepoint) {
         self.change = savepoint.0.clone();
+        // The savepoint may be another transaction's: its blocks keep their numbers.
+        let blocks = self.change.rows.values();
+        let used = blocks.filter_map(|r| Some(r.blocks.last_key_value()?.0 + 1));
+        self.next_ordinal = used.max().unwrap_or(0).max(self.next_ordinal);
         let rows = self.change.rows.values();
         let bytes: usize = rows
             .flat_map(|r| r.blocks.values())
@@ -439,10 +445,11 @@ impl RowChange {
         let mut joined: BTreeMap<u32, RecordBatch> = BTreeMap::new();
         let mut rest = live.as_slice();
         while !rest.is_empty() {
-            let mut rows = 0;
+            let (mut rows, mut bytes) = (0, 0);
             let fitting = rest.iter().take_while(|block| {
                 rows += block.num_rows();
-                rows <= BLOCK_ROWS_MAX
+                bytes += block.get_array_memory_size();
+                rows <= BLOCK_ROWS_MAX && bytes <= BLOCK_BYTES_MAX
             });
             let (now, later) = rest.split_at(fitting.count().max(1));
             let block = match now {

@@ -210,7 +210,8 @@ fn queries_are_refused_while_memory_is_short_and_writers_go_on() {
         "memtable_seal_bytes = 8589934592",
         "memtable_max_bytes = 17179869184",
     ]);
-    let fill = "insert into big select g, repeat('x', 1000) from generate_series(1, 20000) as s(g);\n";
+    let fill =
+        "insert into big select g, repeat('x', 1000) from generate_series(1, 20000) as s(g);\n";
     let said = server.psql(&format!(
         "create table big (id bigint, text text);\n{}",
         fill.repeat(16)

@@ -1,7 +1,8 @@
 //! What is kept, for whom, and for how long.
 
 use super::*;
-use crate::Sequence;
+use crate::memtable::BlockRef;
+use crate::{SegmentId, Sequence};
 
 const TABLE: TableId = TableId(1);
 const OTHER: TableId = TableId(2);

@@ -1,11 +1,12 @@
 //! Sorted batches → the packs of one segment.
 //!
 //! A pack ends near `pack_rows`, where possible between two keys, so that a merchant's rows lie in
-//! one pack; a key with more rows than a pack spreads over several.
+//! one pack; a key with more rows than a pack spreads over several. Rows that take much memory make
+//! packs of fewer rows, so that whoever reads packs knows how much memory that takes.
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::row::{RowConverter, SortField};
@@ -17,15 +18,21 @@ use crate::rocks::{SegmentFile, Store};
 use crate::table::{TableDef, chunk_start};
 use crate::{Error, Result, SegmentId};
 
+/// A pack's rows take about this much memory at most, beside that of one row.
+const PACK_BYTES: usize = 8 << 20;
+
 /// Collects the rows of one segment. They must come in sort order.
 pub struct SegmentWriter<'a> {
     def: &'a TableDef,
     pack_rows: usize,
     pending: Vec<RecordBatch>,
     pending_rows: usize,
+    pending_bytes: usize,
     packs: Vec<PackMeta>,
     /// `[column][pack]`, encoded.
     values: Vec<Vec<Vec<u8>>>,
+    /// Of all values.
+    bytes: usize,
     chunk_rows: BTreeMap<i64, u32>,
     rows: u32,
 }
@@ -49,8 +56,10 @@ impl<'a> SegmentWriter<'a> {
             pack_rows,
             pending: Vec::new(),
             pending_rows: 0,
+            pending_bytes: 0,
             packs: Vec::new(),
             values: vec![Vec::new(); columns],
+            bytes: 0,
             chunk_rows: BTreeMap::new(),
             rows: 0,
         }
@@ -61,17 +70,29 @@ impl<'a> SegmentWriter<'a> {
         self.rows as usize + self.pending_rows
     }
 
+    /// Bytes of the packs that are encoded; all of them are held until the segment is written.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Adds rows that sort behind all rows added before.
     pub fn push(&mut self, batch: RecordBatch) -> Result<()> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
         self.pending_rows += batch.num_rows();
+        self.pending_bytes += memory(&batch);
         self.pending.push(batch);
-        while self.pending_rows >= 2 * self.pack_rows {
+        while self.pending_rows >= 2 * self.target() {
             self.cut()?;
         }
         Ok(())
+    }
+
+    /// Rows of the next pack.
+    fn target(&self) -> usize {
+        let row_bytes = self.pending_bytes / self.pending_rows.max(1);
+        (PACK_BYTES / row_bytes.max(1)).clamp(1, self.pack_rows)
     }
 
     /// Encodes what is left and writes the file.
@@ -113,27 +134,30 @@ impl<'a> SegmentWriter<'a> {
             _ => concat_batches(&self.def.schema, self.pending.drain(..).as_slice())
                 .map_err(|e| Error::Invalid(format!("rows cannot be joined: {e}")))?,
         };
-        let rows = if all.num_rows() < self.pack_rows + self.pack_rows / 2 {
+        let target = self.target();
+        let rows = if all.num_rows() < target + target.div_ceil(2) {
             all.num_rows()
         } else {
-            self.boundary(&all)?
+            self.boundary(&all, target)?
         };
         self.add_pack(&all.slice(0, rows))?;
-        self.pending_rows = all.num_rows() - rows;
+        let left = all.num_rows() - rows;
+        self.pending_bytes =
+            (self.pending_bytes as u128 * left as u128 / all.num_rows().max(1) as u128) as usize;
+        self.pending_rows = left;
         if self.pending_rows > 0 {
             self.pending.push(all.slice(rows, self.pending_rows));
         }
         Ok(())
     }
 
-    /// The row before which the next pack begins: the last change of key at or before `pack_rows`,
+    /// The row before which the next pack begins: the last change of key at or before `target`,
     /// unless that makes the pack less than half as large.
-    fn boundary(&self, rows: &RecordBatch) -> Result<usize> {
-        let target = self.pack_rows;
+    fn boundary(&self, rows: &RecordBatch, target: usize) -> Result<usize> {
         let Some(key) = self.def.key_column() else {
             return Ok(target);
         };
-        let least = target / 2;
+        let least = (target / 2).max(1);
         let window = rows.column(key).slice(least, target + 1 - least);
         let converter = RowConverter::new(vec![SortField::new(window.data_type().clone())]);
         let rows = converter
@@ -156,6 +180,7 @@ impl<'a> SegmentWriter<'a> {
         for (column, values) in rows.columns().iter().zip(&mut self.values) {
             let value = codec::encode(column.as_ref());
             pack.zones.push(ZoneMap::of(column.as_ref()));
+            self.bytes += value.len();
             pack.bytes.push(value.len() as u32);
             values.push(value);
         }
@@ -182,4 +207,14 @@ impl<'a> SegmentWriter<'a> {
         }
         Ok(())
     }
+}
+
+/// Memory of the rows of a batch, which may be a slice of a larger one.
+fn memory(batch: &RecordBatch) -> usize {
+    let bytes = |column: &ArrayRef| {
+        // What it cannot tell counts as what holds it.
+        let bytes = column.to_data().get_slice_memory_size();
+        bytes.unwrap_or_else(|_| column.get_array_memory_size())
+    };
+    batch.columns().iter().map(bytes).sum()
 }

@@ -49,14 +49,14 @@ impl Chance {
     fn row(&mut self) -> Row {
         let day = self.below(4) as i64 - 2;
         let minute = self.below(1440) as i64;
+        let time = match self.below(60) {
+            0 => i64::MAX,
+            1 => i64::MIN,
+            _ => (day * 1440 + minute) * MINUTE_US,
+        };
         let value = (self.below(5) > 0).then(|| self.below(1000) as i64 - 500);
         let text = (self.below(4) > 0).then(|| format!("text {}", self.below(50)));
-        (
-            self.below(KEYS) as i64 - 3,
-            (day * 1440 + minute) * MINUTE_US,
-            value,
-            text,
-        )
+        (self.below(KEYS) as i64 - 3, time, value, text)
     }
 }
 
@@ -155,6 +155,9 @@ impl Run {
                 _ => self.append(&mut writes, &mut model, table),
             }
             if self.chance.below(8) == 0 {
+                if self.chance.below(2) == 0 {
+                    writes = self.engine().begin();
+                }
                 writes.rollback_to(&point.0);
                 model = point.1;
             }
@@ -333,7 +336,12 @@ impl Run {
             self.chance.below(KEYS) as i64 - 3,
             self.chance.below(4) as i64 - 2,
         );
-        let (from, to) = (day * 1440 * MINUTE_US, (day * 1440 + 700) * MINUTE_US);
+        let (from, to) = match self.chance.below(6) {
+            0 => (i64::MAX, i64::MAX),
+            1 => (i64::MIN, i64::MIN),
+            2 => (day * 1440 * MINUTE_US, i64::MAX),
+            _ => (day * 1440 * MINUTE_US, (day * 1440 + 700) * MINUTE_US),
+        };
         let one = KeyRange {
             min: Some(Value::Int(key.into())),
             max: Some(Value::Int(key.into())),
