@@ -2,10 +2,13 @@
 //!
 //! [`SETTINGS`] is the one list of them; `docs/config.md` is checked against it.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use slicedb_sql::DatabaseOptions;
+use slicedb_sql::session::{ServerSetting, ServerSource, ServerValue, Unit};
 use slicedb_sql::storage::Options;
 use slicedb_sql::storage::vfs::RealVfs;
 
@@ -21,6 +24,19 @@ pub(crate) struct Setting {
     pub(crate) about: &'static str,
 }
 
+impl Setting {
+    /// What the number counts: the end of the name says it.
+    fn unit(&self) -> Unit {
+        if self.name.contains("_bytes") {
+            Unit::Bytes
+        } else if self.name.ends_with("_ms") {
+            Unit::Milliseconds
+        } else {
+            Unit::None
+        }
+    }
+}
+
 const MIB: u64 = 1 << 20;
 /// The storage engine's defaults.
 const STORAGE: Options = Options::DEFAULT;
@@ -34,15 +50,26 @@ macro_rules! settings {
 
         /// Validated settings.
         #[derive(Debug, Clone, PartialEq, Eq)]
-        pub(crate) struct Config { $(pub(crate) $name: u64),* }
+        pub(crate) struct Config {
+            $(pub(crate) $name: u64,)*
+            /// Names of those that the file gives.
+            given: BTreeSet<&'static str>,
+        }
 
         impl Default for Config {
             fn default() -> Self {
-                Config { $($name: $default),* }
+                Config { $($name: $default,)* given: BTreeSet::new() }
             }
         }
 
         impl Config {
+            fn get(&self, setting: &Setting) -> u64 {
+                match setting.name {
+                    $(stringify!($name) => self.$name,)*
+                    _ => setting.default,
+                }
+            }
+
             fn set(&mut self, name: &str, value: u64) {
                 match name {
                     $(stringify!($name) => self.$name = value,)*
@@ -106,6 +133,7 @@ impl Config {
                 ));
             }
             config.set(name, number);
+            config.given.insert(setting.name);
         }
         if config.memtable_max_bytes <= config.memtable_seal_bytes {
             return Err(
@@ -120,8 +148,52 @@ impl Config {
         Ok(config)
     }
 
+    /// The settings as sessions are shown them, those of the command line too.
+    fn shown(&self, data_dir: &Path, address: SocketAddr) -> Vec<ServerSetting> {
+        let numbers = SETTINGS.iter().map(|setting| ServerSetting {
+            name: setting.name,
+            value: ServerValue::Number {
+                value: self.get(setting),
+                default: setting.default,
+                least: setting.least,
+                unit: setting.unit(),
+            },
+            source: if self.given.contains(setting.name) {
+                ServerSource::File
+            } else {
+                ServerSource::Default
+            },
+            about: setting.about,
+        });
+        let text = |name, value: String, about| ServerSetting {
+            name,
+            value: ServerValue::Text(value),
+            source: ServerSource::CommandLine,
+            about,
+        };
+        let flags = [
+            text(
+                "data_directory",
+                data_dir.display().to_string(),
+                "Where the database lives.",
+            ),
+            text(
+                "listen_addresses",
+                address.ip().to_string(),
+                "The address that the server listens on.",
+            ),
+            text(
+                "port",
+                address.port().to_string(),
+                "The port that the server listens on.",
+            ),
+        ];
+        numbers.chain(flags).collect()
+    }
+
     /// What the database is opened with.
-    pub(crate) fn database(&self, data_dir: PathBuf) -> DatabaseOptions {
+    pub(crate) fn database(&self, data_dir: PathBuf, address: SocketAddr) -> DatabaseOptions {
+        let settings = self.shown(&data_dir, address);
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         DatabaseOptions {
             data_dir,
@@ -143,6 +215,7 @@ impl Config {
             query_memory_bytes: size(self.query_memory_bytes),
             spill_bytes: self.spill_bytes,
             query_threads: size(self.query_threads),
+            settings,
             vfs: Arc::new(RealVfs),
         }
     }
@@ -182,6 +255,28 @@ mod tests {
             assert_eq!(Config::parse(text), Err(message.to_owned()));
         }
         assert!(Config::parse("pack_rows = ").is_err());
+    }
+
+    #[test]
+    fn sessions_are_shown_every_setting() {
+        let config = Config::parse("cache_bytes = 1048576").expect("valid");
+        let address = "127.0.0.1:5454".parse().expect("an address");
+        let shown = config.shown(Path::new("/data"), address);
+        let of = |name: &str| {
+            let setting = shown.iter().find(|setting| setting.name == name);
+            setting.map(|setting| (setting.shown(), setting.source))
+        };
+        assert_eq!(of("cache_bytes"), Some(("1MB".into(), ServerSource::File)));
+        assert_eq!(
+            of("message_bytes_max"),
+            Some(("16MB".into(), ServerSource::Default))
+        );
+        assert_eq!(
+            of("memtable_seal_age_ms"),
+            Some(("10min".into(), ServerSource::Default))
+        );
+        assert_eq!(of("port"), Some(("5454".into(), ServerSource::CommandLine)));
+        assert_eq!(shown.len(), SETTINGS.len() + 3);
     }
 
     #[test]

@@ -167,7 +167,7 @@ impl Server {
         let listener: TcpListener = pgwire::bind(&options)
             .map_err(|e| failed(format!("could not listen on {listen}: {e}")))?;
         let address = listener.local_addr().map_err(failed)?;
-        let options_of_database = config.database(data_dir.to_path_buf());
+        let options_of_database = config.database(data_dir.to_path_buf(), address);
         let opening = tokio::task::spawn_blocking(move || Database::open(options_of_database));
         let database = opening
             .await

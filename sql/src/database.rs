@@ -15,7 +15,7 @@ use crate::catalog::CatalogCache;
 use crate::error::{Result, SqlError, SqlState};
 use crate::functions;
 use crate::plan::{QueryPool, QueryRuntime, query_environment};
-use crate::session::{Session, SessionOptions};
+use crate::session::{Activities, ServerSetting, ServerSettings, Session, SessionOptions};
 
 /// How a database is opened.
 pub struct DatabaseOptions {
@@ -31,6 +31,8 @@ pub struct DatabaseOptions {
     pub spill_bytes: u64,
     /// Threads that plan and run queries.
     pub query_threads: usize,
+    /// The server's settings, which sessions are shown.
+    pub settings: Vec<ServerSetting>,
     /// Files and clock.
     pub vfs: Arc<dyn Vfs>,
 }
@@ -46,6 +48,8 @@ struct Inner {
     memory: Arc<dyn MemoryPool>,
     disk: Arc<DiskManager>,
     query_memory_bytes: usize,
+    settings: ServerSettings,
+    activities: Activities,
     catalogs: CatalogCache,
 }
 
@@ -77,6 +81,8 @@ impl Database {
             memory: QueryPool::shared(options.queries_memory_bytes),
             disk: Arc::new(disk),
             query_memory_bytes: options.query_memory_bytes,
+            settings: ServerSettings::new(options.settings),
+            activities: Activities::default(),
             catalogs: CatalogCache::default(),
         })))
     }
@@ -100,6 +106,14 @@ impl Database {
 
     pub(crate) fn catalogs(&self) -> &CatalogCache {
         &self.0.catalogs
+    }
+
+    pub(crate) fn settings(&self) -> &ServerSettings {
+        &self.0.settings
+    }
+
+    pub(crate) fn activities(&self) -> &Activities {
+        &self.0.activities
     }
 
     /// What sessions have in common: configuration and functions.

@@ -168,6 +168,7 @@ impl<'a> Connection<'a> {
 
     // ReadyForQuery, and what goes with it.
     async fn ready(&mut self) -> Result<(), Fault> {
+        self.session.rest();
         let status = match self.session.status() {
             TransactionStatus::Idle => {
                 self.portals.clear();

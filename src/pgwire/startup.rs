@@ -117,6 +117,7 @@ pub(super) fn log_in(
         database: ROLE.to_owned(),
         application_name,
         pid: registration.pid,
+        client: Some(peer),
         settings: settings::from_startup(parameters)?,
     })?;
     registration.arm(session.canceller());

@@ -30,7 +30,12 @@ pub(crate) fn schemas(
     view: CatalogView,
 ) -> Result<Vec<(String, Arc<dyn CatalogProvider>)>> {
     let provider = MemoryCatalogProvider::new();
-    for name in [PUBLIC, "pg_catalog", "information_schema"] {
+    for name in [
+        PUBLIC,
+        "pg_catalog",
+        "information_schema",
+        "timescaledb_information",
+    ] {
         let schema = Schema {
             name: name.to_owned(),
             view: view.clone(),

@@ -242,8 +242,12 @@ impl Visitor for Refuse<'_> {
             match item {
                 SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) => {
                     self.wildcard(options)?;
-                    if options.opt_alias.is_some() {
-                        return self.foreign("as");
+                    if let Some(alias) = &options.opt_alias {
+                        let name = self.source.token_at(alias.span.start);
+                        let before = name.saturating_sub(1);
+                        let is_as = self.source.text_of(before..name).eq_ignore_ascii_case("as");
+                        let token = if is_as { before } else { name };
+                        return ControlFlow::Break(self.source.syntax_error(token));
                     }
                 }
                 SelectItem::ExprWithAliases { .. } => return self.foreign("as"),

@@ -16,7 +16,6 @@ mod constants;
 mod expressions;
 mod named_arguments;
 mod names;
-mod scalar;
 mod series;
 mod types;
 
@@ -38,7 +37,6 @@ pub fn rewrite_query(query: &mut ast::Query) -> Result<OutputNames, SqlError> {
     let output = names::name_top(query);
     names::name_inner(query);
     series::to_rows(query);
-    scalar::first_of_catalogs(query);
     run(query, Expressions { is_insert: false })?;
     Ok(output)
 }

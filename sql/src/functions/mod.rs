@@ -2,6 +2,7 @@
 //! nothing but their arguments. Functions of the session and of the catalog are registered there.
 
 mod bookend;
+mod format;
 mod format_type;
 mod interval;
 mod quote;
@@ -31,6 +32,7 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
         Arc::new(ScalarUDF::from(timezone::Timezone::new())),
         Arc::new(ScalarUDF::from(interval::Scale::multiply())),
         Arc::new(ScalarUDF::from(interval::Scale::divide())),
+        Arc::new(ScalarUDF::from(format::Format::new())),
     ];
     for group in [
         format_type::functions(),

@@ -21,7 +21,7 @@ pub(super) fn functions() -> Vec<Simple> {
 }
 
 /// A name as it must be written: quoted where it would be folded or taken for a keyword.
-fn quote_ident(name: &str) -> String {
+pub(super) fn quote_ident(name: &str) -> String {
     if is_quoted(name) {
         format!("\"{}\"", name.replace('"', "\"\""))
     } else {
@@ -30,7 +30,7 @@ fn quote_ident(name: &str) -> String {
 }
 
 /// A string constant. Backslashes make it one with escapes.
-fn quote_literal(text: &str) -> String {
+pub(super) fn quote_literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
     if quoted.contains('\\') {
         return format!("E'{}'", quoted.replace('\\', "\\\\"));

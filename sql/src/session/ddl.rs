@@ -7,7 +7,7 @@ use slicedb_storage::table::{DAY_US, HOUR_US};
 use slicedb_storage::{Layout, TableDef};
 
 use super::{Outcome, Session};
-use crate::catalog::{ColumnEntry, PUBLIC, TableEntry, table_oid, undefined};
+use crate::catalog::{ColumnEntry, PUBLIC, TableEntry, table_oid};
 use crate::dialect::{CreateTable, DropTable};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::{FormatSettings, PgType};
@@ -22,7 +22,10 @@ impl Session {
         let catalog = self.database.catalogs().of(&view.state)?;
         let schema = create.name.schema.as_deref().unwrap_or(PUBLIC);
         if schema != PUBLIC {
-            let known = matches!(schema, "pg_catalog" | "information_schema");
+            let known = matches!(
+                schema,
+                "pg_catalog" | "information_schema" | "timescaledb_information"
+            );
             self.give_back(writes);
             return Err(if known {
                 let message = format!("permission denied to create \"{}\"", create.name);
@@ -84,10 +87,7 @@ impl Session {
                 Err(_) => {
                     self.give_back(writes);
                     let message = format!("table \"{name}\" does not exist");
-                    return Err(SqlError {
-                        message,
-                        ..undefined(name)
-                    });
+                    return Err(SqlError::new(SqlState::UNDEFINED_TABLE, message));
                 }
             }
         }

@@ -4,6 +4,7 @@
 //! ([`Session::execute`]). Its answer is an [`Outcome`]. Nothing of one session reaches another but
 //! what it commits.
 
+mod activity;
 mod admin;
 mod clock;
 mod copy;
@@ -13,6 +14,7 @@ mod explain;
 mod outcome;
 mod placeholders;
 mod query;
+mod server_settings;
 mod settings;
 mod show;
 mod sleep;
@@ -20,6 +22,7 @@ mod transaction;
 mod write;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::catalog::system::SessionInfo;
@@ -27,12 +30,15 @@ pub use crate::database::{Database, DatabaseOptions};
 use crate::dialect::{self, Parsed, Statement};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::{FormatSettings, PgType};
+use activity::Registered;
+pub use activity::{Activities, Activity};
 pub use copy::CopyIn;
 use outcome::unless;
 pub use outcome::{
     Canceller, CopyOut, Notice, Outcome, OutputColumn, Param, Prepared, RowStream, Rows, RowsTag,
     Severity, TransactionStatus,
 };
+pub use server_settings::{ServerSetting, ServerSettings, ServerSource, ServerValue, Unit};
 pub use settings::{Kind, SERVER_VERSION, SETTINGS, Setting, Settings};
 use transaction::Open;
 
@@ -50,6 +56,8 @@ pub struct SessionOptions {
     pub application_name: String,
     /// The number that cancel requests name.
     pub pid: i32,
+    /// Where the client is.
+    pub client: Option<SocketAddr>,
     /// Settings that the client asks for.
     pub settings: Vec<(String, String)>,
 }
@@ -57,7 +65,8 @@ pub struct SessionOptions {
 /// A session.
 pub struct Session {
     database: Database,
-    info: Arc<SessionInfo>,
+    info: SessionInfo,
+    activity: Registered,
     settings: Settings,
     /// What `RESET` goes back to.
     initial: Settings,
@@ -66,33 +75,77 @@ pub struct Session {
     open: Option<Open>,
     notices: Vec<Notice>,
     /// By the name that `PREPARE` gave.
-    prepared: HashMap<String, Arc<Prepared>>,
+    prepared: Arc<HashMap<String, Arc<Prepared>>>,
     canceller: Canceller,
 }
 
 impl Session {
     pub(crate) fn new(database: Database, options: SessionOptions) -> Result<Self> {
-        let mut settings = Settings::default();
+        let mut settings = Settings::new(database.settings().clone());
         settings.set("application_name", Some(&options.application_name))?;
         for (name, value) in &options.settings {
             settings.set(name, Some(value))?;
         }
+        let now_us = database.engine().now();
+        let activity = Activity {
+            pid: options.pid,
+            user: options.user.clone(),
+            application_name: options.application_name,
+            client: options.client,
+            connected_us: now_us,
+            transaction_us: None,
+            statement_us: None,
+            changed_us: now_us,
+            state: "idle",
+            statement: String::new(),
+        };
+        let activities = database.activities().clone();
+        let canceller = Canceller::new();
+        let activity = activities.register(activity, canceller.clone());
         let info = SessionInfo {
             user: options.user,
             database: options.database,
             pid: options.pid,
+            client: options.client,
+            activities,
+            ..SessionInfo::default()
         };
         Ok(Session {
             database,
-            info: Arc::new(info),
+            info,
+            activity,
             initial: settings.clone(),
             reported: settings.clone(),
             settings,
             open: None,
             notices: Vec::new(),
-            prepared: HashMap::new(),
-            canceller: Canceller::new(),
+            prepared: Arc::default(),
+            canceller,
         })
+    }
+
+    /// Who asks, for what a statement sees of the system.
+    fn info(&self) -> Arc<SessionInfo> {
+        Arc::new(SessionInfo {
+            now_us: self.database.engine().now(),
+            settings: self.visible_settings(),
+            initial: self.initial.clone(),
+            prepared: self.prepared.clone(),
+            ..self.info.clone()
+        })
+    }
+
+    /// Tells others that the session waits for its client.
+    pub fn rest(&mut self) {
+        self.apply_changes();
+        let state = match self.status() {
+            TransactionStatus::Idle => "idle",
+            TransactionStatus::InTransaction => "idle in transaction",
+            TransactionStatus::Failed => "idle in transaction (aborted)",
+        };
+        let name = Settings::find("application_name").map(|s| self.settings.value(s));
+        let now_us = self.database.engine().now();
+        self.activity.rest(state, name.unwrap_or_default(), now_us);
     }
 
     /// Takes a text apart into statements.
@@ -107,6 +160,7 @@ impl Session {
         types: Vec<Option<PgType>>,
     ) -> Result<Arc<Prepared>> {
         self.refuse_if_failed(&parsed.statement)?;
+        self.begin_activity(&parsed.text);
         let mut interrupt = self.canceller.interrupt(self.settings.statement_timeout());
         let (params, columns) = unless(
             &mut interrupt,
@@ -137,6 +191,7 @@ impl Session {
         params: Vec<Param>,
     ) -> Result<Outcome> {
         self.refuse_if_failed(&prepared.parsed.statement)?;
+        self.begin_activity(&prepared.parsed.text);
         let timeout = self.settings.statement_timeout();
         // On the heap, because it is large and an idle connection shall not pay for it.
         Box::pin(self.dispatch(
@@ -236,8 +291,8 @@ impl Session {
                     columns: columns.map(Arc::new),
                     parsed,
                 };
-                self.prepared
-                    .insert(prepare.name.clone(), Arc::new(prepared));
+                let name = prepare.name.clone();
+                Arc::make_mut(&mut self.prepared).insert(name, Arc::new(prepared));
                 Ok(Outcome::Command("PREPARE".into()))
             }
             Statement::Execute(execute) => {
@@ -257,11 +312,11 @@ impl Session {
             }
             Statement::Deallocate(Some(name)) => {
                 self.named(name)?;
-                self.prepared.remove(name);
+                Arc::make_mut(&mut self.prepared).remove(name);
                 Ok(Outcome::Command("DEALLOCATE".into()))
             }
             Statement::Deallocate(None) => {
-                self.prepared.clear();
+                self.prepared = Arc::default();
                 Ok(Outcome::Command("DEALLOCATE ALL".into()))
             }
             Statement::Declare(_)
@@ -271,6 +326,11 @@ impl Session {
                 .with_hint("Use a portal with a row limit (the driver's fetch size).")),
             Statement::Unlisten => Ok(Outcome::Command("UNLISTEN".into())),
         }
+    }
+
+    fn begin_activity(&mut self, text: &str) {
+        self.apply_changes();
+        self.activity.begin(text, self.database.engine().now());
     }
 
     /// The statement that `PREPARE` named so.

@@ -159,7 +159,7 @@ impl RowsTag {
 }
 
 /// Ends a session's running statement, from anywhere.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Canceller(watch::Sender<u64>);
 
 impl Canceller {

@@ -57,13 +57,14 @@ impl Session {
         let catalog = database.catalogs().of(&view.state)?;
         let zone = self.settings.time_zone();
         let time_zone: Arc<str> = zone.to_string().into();
-        let functions = system::functions(&catalog, &view.state, &self.info);
+        let info = self.info();
+        let functions = system::functions(&catalog, &view.state, &info);
         let catalog_view = CatalogView {
             state: view.state.clone(),
             catalog,
             time_zone: time_zone.clone(),
             row_ids_of,
-            session: self.info.clone(),
+            session: info,
         };
         let template = database.template();
         let mut config = template.config().clone();
@@ -260,6 +261,7 @@ impl Planner {
     /// Plans a query as PostgreSQL means it.
     pub(super) async fn plan_query(&self, mut query: ast::Query, text: &str) -> Result<Planned> {
         let names = dialect::rewrite_query(&mut query)?;
+        system::rewrite_system_query(&mut query);
         let statement = ast::Statement::Query(Box::new(query));
         let plan = self.plan_statement(statement, text).await?;
         Ok(Planned { plan, names })

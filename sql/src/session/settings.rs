@@ -1,8 +1,10 @@
 //! Settings of a session: what `SET` changes, `SHOW` tells and a rollback takes back.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::server_settings::{ServerSettings, Unit};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::{ByteaOutput, DateStyle, FormatSettings, IntervalStyle, Zone};
 
@@ -89,15 +91,30 @@ settings! {
     "transaction_read_only", "off", Kind::Bool, false, "Whether this transaction refuses writes.";
 }
 
-/// The values that differ from the defaults.
+/// The values that differ from the defaults, and the server's settings beside them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
-    values: BTreeMap<&'static str, String>,
+    server: ServerSettings,
+    // Shared by the copies that a session and its statements keep, until one of them changes.
+    values: Arc<BTreeMap<&'static str, String>>,
     /// Settings with a dot in their name belong to applications and may be anything.
-    custom: BTreeMap<String, String>,
+    custom: Arc<BTreeMap<String, String>>,
 }
 
 impl Settings {
+    /// The defaults, on a server with these settings.
+    pub fn new(server: ServerSettings) -> Self {
+        Settings {
+            server,
+            ..Settings::default()
+        }
+    }
+
+    /// The settings of the server.
+    pub fn server(&self) -> &ServerSettings {
+        &self.server
+    }
+
     /// The setting of this name, whatever its case.
     pub fn find(name: &str) -> Option<&'static Setting> {
         SETTINGS
@@ -110,14 +127,37 @@ impl Settings {
     /// # Errors
     /// 42704 when there is no such setting.
     pub fn get(&self, name: &str) -> Result<String> {
-        match Self::find(name) {
-            Some(setting) => Ok(self.value(setting).to_owned()),
-            None => self
-                .custom
-                .get(&name.to_ascii_lowercase())
-                .cloned()
-                .ok_or_else(|| unknown(name)),
+        if let Some(setting) = Self::find(name) {
+            return Ok(self.value(setting).to_owned());
         }
+        if let Some(setting) = self.server.find(name) {
+            return Ok(setting.plain());
+        }
+        let custom = self.custom.get(&name.to_ascii_lowercase());
+        custom.cloned().ok_or_else(|| unknown(name))
+    }
+
+    /// A value as `SHOW` prints it: with a unit where it has one.
+    ///
+    /// # Errors
+    /// 42704 when there is no such setting.
+    pub fn shown(&self, name: &str) -> Result<String> {
+        let value = self.get(name)?;
+        if let Some(setting) = self.server.find(name) {
+            return Ok(setting.shown());
+        }
+        let is_time = Self::find(name).is_some_and(|s| s.kind == Kind::Milliseconds);
+        Ok(match value.parse() {
+            Ok(ms) if is_time => Unit::Milliseconds.shown(ms),
+            _ => value,
+        })
+    }
+
+    /// The name of a setting as it is spelled.
+    pub fn spelled<'a>(&'a self, name: &'a str) -> &'a str {
+        let server = || self.server.find(name).map(|setting| setting.name);
+        let own = Self::find(name).map(|setting| setting.name);
+        own.or_else(server).unwrap_or(name)
     }
 
     /// The value of a known setting.
@@ -134,27 +174,40 @@ impl Settings {
     /// cannot be set.
     pub fn set(&mut self, name: &str, value: Option<&str>) -> Result<()> {
         let Some(setting) = Self::find(name) else {
+            if let Some(setting) = self.server.find(name) {
+                let message = format!(
+                    "parameter \"{}\" cannot be changed without restarting the server",
+                    setting.name
+                );
+                return Err(SqlError::new(SqlState::CANT_CHANGE_RUNTIME_PARAM, message));
+            }
             if !name.contains('.') {
                 return Err(unknown(name));
             }
+            let custom = Arc::make_mut(&mut self.custom);
             match value {
-                Some(value) => self
-                    .custom
-                    .insert(name.to_ascii_lowercase(), value.to_owned()),
-                None => self.custom.remove(&name.to_ascii_lowercase()),
+                Some(value) => custom.insert(name.to_ascii_lowercase(), value.to_owned()),
+                None => custom.remove(&name.to_ascii_lowercase()),
             };
             return Ok(());
         };
         match value {
             Some(value) => {
                 let value = self.checked(setting, value)?;
-                self.values.insert(setting.name, value);
+                Arc::make_mut(&mut self.values).insert(setting.name, value);
             }
             None => {
-                self.values.remove(setting.name);
+                Arc::make_mut(&mut self.values).remove(setting.name);
             }
         }
         Ok(())
+    }
+
+    /// Puts the value of a known setting in its place, unchecked.
+    pub(super) fn tell(&mut self, name: &'static str, value: &str) {
+        if self.get(name).ok().as_deref() != Some(value) {
+            Arc::make_mut(&mut self.values).insert(name, value.to_owned());
+        }
     }
 
     fn checked(&self, setting: &'static Setting, value: &str) -> Result<String> {

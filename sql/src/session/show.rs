@@ -39,6 +39,21 @@ impl Session {
         Ok(Outcome::Command("SET".into()))
     }
 
+    /// What `set_config` has set since this was asked last.
+    pub(super) fn apply_changes(&mut self) {
+        let changes = std::mem::take(&mut *self.info.changes.lock());
+        let in_block = self.open.as_ref().is_some_and(|open| open.explicit);
+        for change in changes {
+            // Until the end of a transaction that ended with the statement.
+            if change.local && !in_block {
+                continue;
+            }
+            let value = SetValue::Values(vec![change.value]);
+            // It was tried when the function was called.
+            let _ = self.set(&change.name, &value, change.local);
+        }
+    }
+
     pub(super) fn set_characteristics(&mut self, modes: &TransactionModes) -> Result<Outcome> {
         if let Some(level) = modes.isolation {
             self.settings
@@ -69,7 +84,7 @@ impl Session {
                 return Err(SqlError::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
             }
             self.settings = self.initial.clone();
-            self.prepared.clear();
+            self.prepared = Arc::default();
         }
         Ok(Outcome::Command(
             match what {
@@ -83,31 +98,35 @@ impl Session {
     }
 
     pub(super) fn show(&self, name: &str) -> Result<Outcome> {
+        let settings = self.visible_settings();
         if name.eq_ignore_ascii_case("all") {
-            let rows = SETTINGS
-                .iter()
-                .map(|s| [s.name, self.settings.value(s), s.about].map(str::to_owned));
+            let own = SETTINGS.iter().map(|setting| (setting.name, setting.about));
+            let server = settings.server().iter().map(|s| (s.name, s.about));
+            let mut all: Vec<_> = own.chain(server).collect();
+            all.sort_by_key(|(name, _)| name.to_ascii_lowercase());
+            let rows = all.into_iter().map(|(name, about)| {
+                Ok([name.to_owned(), settings.shown(name)?, about.to_owned()])
+            });
             return Ok(text_rows(
                 &["name", "setting", "description"],
-                rows.collect(),
+                rows.collect::<Result<_>>()?,
                 RowsTag::Show,
             ));
         }
-        let value = match self.transaction_setting(name) {
-            Some(value) => value,
-            None => self.settings.get(name)?,
-        };
-        let column = Settings::find(name).map_or(name, |setting| setting.name);
+        let value = settings.shown(name)?;
+        let column = settings.spelled(name);
         Ok(text_rows(&[column], vec![[value]], RowsTag::Show))
     }
 
-    fn transaction_setting(&self, name: &str) -> Option<String> {
-        let open = self.open.as_ref()?;
-        match name.to_ascii_lowercase().as_str() {
-            "transaction_read_only" => Some(if open.read_only { "on" } else { "off" }.to_owned()),
-            "transaction_isolation" => Some(open.isolation().to_owned()),
-            _ => None,
+    /// The settings as they are now, those of an open transaction among them.
+    pub(super) fn visible_settings(&self) -> Settings {
+        let mut settings = self.settings.clone();
+        if let Some(open) = &self.open {
+            let read_only = if open.read_only { "on" } else { "off" };
+            settings.tell("transaction_read_only", read_only);
+            settings.tell("transaction_isolation", open.isolation());
         }
+        settings
     }
 
     /// The columns that `SHOW` answers with.
@@ -115,7 +134,7 @@ impl Session {
         if name.eq_ignore_ascii_case("all") {
             return text_columns(&["name", "setting", "description"]);
         }
-        text_columns(&[Settings::find(name).map_or(name, |setting| setting.name)])
+        text_columns(&[self.settings.spelled(name)])
     }
 }
 

@@ -326,6 +326,7 @@ impl Session {
 
     /// An error was told: a transaction that `BEGIN` began has failed.
     pub fn fail(&mut self) {
+        self.info.changes.lock().clear();
         if let Some(open) = &mut self.open {
             open.failed = true;
         }

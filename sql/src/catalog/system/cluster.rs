@@ -7,7 +7,7 @@ use super::rows::Rows;
 /// The tablespace `pg_default`.
 const TABLESPACE: u32 = 1663;
 /// UTF8 in PostgreSQL's list of encodings.
-const UTF8: i32 = 6;
+pub(super) const UTF8: i32 = 6;
 
 /// The database. Text is ordered by its bytes.
 pub(super) fn pg_database(rows: &mut Rows, context: &Context) {
@@ -99,6 +99,29 @@ pub(super) fn pg_user(rows: &mut Rows, context: &Context) {
             false.into(),
             owner.into(),
             "********".into(),
+        ]);
+    }
+}
+
+/// The roles with their passwords, which they do not have.
+pub(super) fn pg_shadow(rows: &mut Rows, context: &Context) {
+    rows.columns(&[
+        "usename",
+        "usesysid",
+        "usecreatedb",
+        "usesuper",
+        "userepl",
+        "usebypassrls",
+    ]);
+    for (oid, name) in context.roles() {
+        let owner = name == OWNER_NAME;
+        rows.push([
+            name.into(),
+            oid.into(),
+            owner.into(),
+            owner.into(),
+            false.into(),
+            owner.into(),
         ]);
     }
 }

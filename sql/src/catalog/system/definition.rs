@@ -123,6 +123,7 @@ fn type_of(name: &str) -> Option<(PgType, u32)> {
         "oidvector" => (array(PgType::Oid), 30),
         "pg_node_tree" => (PgType::Text, 194),
         "float4" => (PgType::Float4, 700),
+        "float8" => (PgType::Float8, 701),
         "_char" => (array(PgType::Text), 1002),
         "_name" => (array(PgType::Name), 1003),
         "_int2" => (array(PgType::Int2), 1005),
@@ -132,7 +133,13 @@ fn type_of(name: &str) -> Option<(PgType, u32)> {
         "_aclitem" => (array(PgType::Text), 1034),
         "varchar" => (PgType::Varchar(None), 1043),
         "timestamptz" => (PgType::Timestamptz, 1184),
-        "regtype" => (PgType::Oid, 2206),
+        "inet" => (PgType::Text, 869),
+        "interval" => (PgType::Interval, 1186),
+        "jsonb" => (PgType::Jsonb, 3802),
+        // Of views for people, so that they keep names.
+        "regtype" => (PgType::Text, 2206),
+        "_regtype" => (array(PgType::Text), 2211),
+        "regrole" => (PgType::Name, 4096),
         "anyarray" => (PgType::Text, 2277),
         "pg_lsn" => (PgType::Text, 3220),
         // Statistics of PostgreSQL's planner, which are never there.

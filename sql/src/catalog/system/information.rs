@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::definition;
-use super::relation::{NAMESPACES, OWNER_NAME, primary_key, primary_key_name};
+use super::relation::{NAMESPACES, OWNER_NAME, namespace_oid, primary_key, primary_key_name};
 use super::rows::{Cell, Rows, type_row};
 use crate::catalog::TableEntry;
 use crate::types::PgType;
@@ -79,7 +79,7 @@ pub(super) fn tables(rows: &mut Rows, context: &Context) {
     }
 }
 
-const COLUMN: [&str; 22] = [
+const COLUMN: [&str; 26] = [
     "table_catalog",
     "table_schema",
     "table_name",
@@ -94,12 +94,16 @@ const COLUMN: [&str; 22] = [
     "numeric_precision_radix",
     "numeric_scale",
     "datetime_precision",
+    "collation_catalog",
+    "collation_schema",
+    "collation_name",
     "udt_catalog",
     "udt_schema",
     "udt_name",
     "dtd_identifier",
     "is_self_referencing",
     "is_identity",
+    "identity_cycle",
     "is_generated",
     "is_updatable",
 ];
@@ -148,7 +152,9 @@ fn column(
     default: Option<&str>,
 ) -> [Cell; COLUMN.len()] {
     let (precision, radix, scale) = numeric(ty);
-    let (characters, octets) = characters(ty);
+    let (characters, octets) = characters(ty, type_oid);
+    // That of the database is not told. Names are compared by their bytes.
+    let collation = |text: &str| Cell((type_oid == PgType::Name.oid()).then(|| text.to_owned()));
     [
         context.database(),
         schema.into(),
@@ -164,10 +170,14 @@ fn column(
         radix.into(),
         scale.into(),
         datetime_precision(ty).into(),
+        collation(&context.session.database),
+        collation("pg_catalog"),
+        collation("C"),
         context.database(),
         "pg_catalog".into(),
         type_row(type_oid).name.into(),
         number.into(),
+        "NO".into(),
         "NO".into(),
         "NO".into(),
         "NEVER".into(),
@@ -207,11 +217,11 @@ fn numeric(ty: &PgType) -> (Option<i32>, Option<i32>, Option<i32>) {
 }
 
 /// The length of a text in characters, and in bytes at most.
-fn characters(ty: &PgType) -> (Option<u32>, Option<u32>) {
+fn characters(ty: &PgType, type_oid: u32) -> (Option<u32>, Option<u32>) {
     match ty {
         PgType::Varchar(Some(n)) => (Some(*n), Some(n.saturating_mul(4))),
         PgType::Char(n) if *n > 0 => (Some(*n), Some(n.saturating_mul(4))),
-        PgType::Text | PgType::Varchar(None) => (None, Some(1 << 30)),
+        PgType::Text | PgType::Varchar(None) if ty.oid() == type_oid => (None, Some(1 << 30)),
         _ => (None, None),
     }
 }
@@ -225,7 +235,7 @@ fn datetime_precision(ty: &PgType) -> Option<i32> {
     }
 }
 
-/// The primary keys.
+/// The primary keys, and as checks the columns that cannot be null.
 pub(super) fn table_constraints(rows: &mut Rows, context: &Context) {
     rows.columns(&[
         "constraint_catalog",
@@ -253,6 +263,66 @@ pub(super) fn table_constraints(rows: &mut Rows, context: &Context) {
             "NO".into(),
             "YES".into(),
         ]);
+    }
+    for (table, name, _) in context.not_null_columns() {
+        rows.push([
+            context.database(),
+            table.schema.as_str().into(),
+            name.into(),
+            context.database(),
+            table.schema.as_str().into(),
+            table.name.as_str().into(),
+            "CHECK".into(),
+            "NO".into(),
+            "NO".into(),
+            "YES".into(),
+        ]);
+    }
+}
+
+/// The columns that cannot be null.
+pub(super) fn check_constraints(rows: &mut Rows, context: &Context) {
+    rows.columns(&[
+        "constraint_catalog",
+        "constraint_schema",
+        "constraint_name",
+        "check_clause",
+    ]);
+    for (table, name, column) in context.not_null_columns() {
+        rows.push([
+            context.database(),
+            table.schema.as_str().into(),
+            name.into(),
+            format!("{column} IS NOT NULL").into(),
+        ]);
+    }
+}
+
+/// What the owner may do with its tables.
+pub(super) fn table_privileges(rows: &mut Rows, context: &Context) {
+    rows.columns(&[
+        "grantor",
+        "grantee",
+        "table_catalog",
+        "table_schema",
+        "table_name",
+        "privilege_type",
+        "is_grantable",
+        "with_hierarchy",
+    ]);
+    for table in context.catalog.tables() {
+        for privilege in ["INSERT", "SELECT", "UPDATE", "DELETE", "TRUNCATE"] {
+            rows.push([
+                OWNER_NAME.into(),
+                OWNER_NAME.into(),
+                context.database(),
+                table.schema.as_str().into(),
+                table.name.as_str().into(),
+                privilege.into(),
+                "YES".into(),
+                if privilege == "SELECT" { "YES" } else { "NO" }.into(),
+            ]);
+        }
     }
 }
 
@@ -324,6 +394,18 @@ fn constraint(context: &Context, table: &TableEntry) -> [Cell; 3] {
 }
 
 impl Context {
+    /// Columns that cannot be null, with the name that PostgreSQL gives that as a constraint.
+    fn not_null_columns(&self) -> impl Iterator<Item = (&TableEntry, String, &str)> {
+        self.catalog.tables().flat_map(|table| {
+            let columns = (1..).zip(&table.columns);
+            columns.filter(|(_, c)| c.not_null).map(|(number, c)| {
+                let schema = namespace_oid(&table.schema);
+                let name = format!("{schema}_{}_{number}_not_null", table.oid);
+                (table.as_ref(), name, c.name.as_str())
+            })
+        })
+    }
+
     fn database(&self) -> Cell {
         self.session.database.as_str().into()
     }

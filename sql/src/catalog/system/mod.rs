@@ -1,4 +1,5 @@
-//! The system catalogs that clients ask: `pg_catalog` and `information_schema`.
+//! The system catalogs that clients ask: `pg_catalog`, `information_schema`, and
+//! `timescaledb_information`.
 //!
 //! | file | answers |
 //! |---|---|
@@ -6,6 +7,8 @@
 //! | `rows`, `rows.txt` | rows in PostgreSQL's text form → a batch; the rows that never change |
 //! | `relation` | what has an oid in `pg_class`: tables, their indexes, the system tables |
 //! | `relations`, `cluster`, `overviews`, `information` | the rows of each table |
+//! | `server` | settings, sessions, what is prepared, time zones |
+//! | `hypertables` | `timescaledb_information`: tables of time series |
 //! | `function` | the functions that need the catalog or the session |
 //! | `client` | what `psql` writes and DataFusion cannot plan |
 //!
@@ -18,30 +21,36 @@ mod client;
 mod cluster;
 mod definition;
 mod function;
+mod hypertables;
 mod information;
 mod overviews;
 mod relation;
 mod relations;
 mod rows;
+mod server;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::ScalarUDF;
+use parking_lot::Mutex;
 use slicedb_storage::State;
 
 use super::Catalog;
+use crate::session::{Activities, Prepared, Settings};
 use definition::Definition;
 use rows::Rows;
 
 pub use client::rewrite_system_query;
 
 /// Who asks.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct SessionInfo {
     /// The role that logged in.
     pub user: String,
@@ -49,6 +58,31 @@ pub struct SessionInfo {
     pub database: String,
     /// Its process number, as `pg_backend_pid()` tells.
     pub pid: i32,
+    /// Where the client is.
+    pub client: Option<SocketAddr>,
+    /// When the statement began, in microseconds since 1970 UTC.
+    pub now_us: i64,
+    /// Its settings as they are now.
+    pub settings: Settings,
+    /// Its settings as it began.
+    pub initial: Settings,
+    /// What it prepared, by name.
+    pub prepared: Arc<HashMap<String, Arc<Prepared>>>,
+    /// What all sessions are doing.
+    pub activities: Activities,
+    /// What `set_config` set, for the session to take over when the statement is done.
+    pub changes: Arc<Mutex<Vec<Change>>>,
+}
+
+/// A setting that `set_config` has set.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// Whether it ends with the transaction.
+    pub local: bool,
 }
 
 /// What the tables and functions look at.
@@ -123,19 +157,36 @@ fn filler(definition: &Definition) -> Option<fn(&mut Rows, &Context)> {
             "pg_namespace" => cluster::pg_namespace,
             "pg_roles" => cluster::pg_roles,
             "pg_user" => cluster::pg_user,
+            "pg_shadow" => cluster::pg_shadow,
             "pg_indexes" => overviews::pg_indexes,
+            "pg_prepared_statements" => server::pg_prepared_statements,
+            "pg_settings" => server::pg_settings,
+            "pg_stat_activity" => server::pg_stat_activity,
+            "pg_stat_database" => server::pg_stat_database,
+            "pg_timezone_names" => server::pg_timezone_names,
+            "pg_stat_all_indexes" | "pg_stat_user_indexes" => overviews::pg_stat_indexes,
             "pg_stat_all_tables" | "pg_stat_user_tables" => overviews::pg_stat_tables,
             "pg_tables" => overviews::pg_tables,
             "pg_views" => overviews::pg_views,
             _ => return None,
         },
+        ("timescaledb_information", name) => match name {
+            "chunks" => hypertables::chunks,
+            "compression_settings" => hypertables::compression_settings,
+            "dimensions" => hypertables::dimensions,
+            "hypertables" => hypertables::hypertables,
+            "jobs" => hypertables::jobs,
+            _ => return None,
+        },
         (_, name) => match name {
             "character_sets" => information::character_sets,
+            "check_constraints" => information::check_constraints,
             "columns" => information::columns,
             "constraint_column_usage" => information::constraint_column_usage,
             "enabled_roles" => information::enabled_roles,
             "information_schema_catalog_name" => information::catalog_name,
             "key_column_usage" => information::key_column_usage,
+            "role_table_grants" | "table_privileges" => information::table_privileges,
             "schemata" => information::schemata,
             "table_constraints" => information::table_constraints,
             "tables" => information::tables,

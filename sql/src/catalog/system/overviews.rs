@@ -3,7 +3,9 @@
 
 use super::Context;
 use super::definition;
-use super::relation::{OWNER_NAME, primary_key_columns, primary_key_name, quote};
+use super::relation::{
+    OWNER_NAME, Relation, index_oid, primary_key_columns, primary_key_name, quote,
+};
 use super::rows::Rows;
 use crate::catalog::TableEntry;
 
@@ -58,20 +60,44 @@ pub(super) fn pg_indexes(rows: &mut Rows, context: &Context) {
             table.schema.as_str().into(),
             table.name.as_str().into(),
             primary_key_name(table).into(),
-            index_definition(table).into(),
+            index_definition(table, false).into(),
         ]);
     }
 }
 
-/// The statement that would make the index of a primary key.
-pub(super) fn index_definition(table: &TableEntry) -> String {
+/// The statement that would make the index of a primary key; `pretty` leaves out the schema where it
+/// is not needed.
+pub(super) fn index_definition(table: &TableEntry, pretty: bool) -> String {
+    let name = if pretty {
+        Relation::Table(table).display()
+    } else {
+        format!("{}.{}", quote(&table.schema), quote(&table.name))
+    };
+    let index = quote(&primary_key_name(table));
     format!(
-        "CREATE UNIQUE INDEX {} ON {}.{} USING btree ({})",
-        quote(&primary_key_name(table)),
-        quote(&table.schema),
-        quote(&table.name),
+        "CREATE UNIQUE INDEX {index} ON {name} USING btree ({})",
         primary_key_columns(table)
     )
+}
+
+/// The indexes of primary keys. Their use is not counted.
+pub(super) fn pg_stat_indexes(rows: &mut Rows, context: &Context) {
+    rows.columns(&[
+        "relid",
+        "indexrelid",
+        "schemaname",
+        "relname",
+        "indexrelname",
+    ]);
+    for table in context.keyed_tables() {
+        rows.push([
+            table.oid.into(),
+            index_oid(table).into(),
+            table.schema.as_str().into(),
+            table.name.as_str().into(),
+            primary_key_name(table).into(),
+        ]);
+    }
 }
 
 /// How many rows there are. Scans and changes are not counted, and zero would be a lie.

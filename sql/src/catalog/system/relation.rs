@@ -7,6 +7,7 @@
 use super::Context;
 use super::definition::{self, Definition};
 use crate::catalog::{PUBLIC, TableEntry};
+use crate::dialect::is_quoted;
 
 /// The role that owns everything: `slicedb`.
 pub(super) const OWNER: u32 = 10;
@@ -17,10 +18,11 @@ pub(super) const OTHER_ROLE: u32 = 16_382;
 /// The database.
 pub(super) const DATABASE: u32 = 16_383;
 /// Schemas with their oids.
-pub(super) const NAMESPACES: [(u32, &str); 3] = [
+pub(super) const NAMESPACES: [(u32, &str); 4] = [
     (11, "pg_catalog"),
     (2200, PUBLIC),
     (13_000, "information_schema"),
+    (13_100, "timescaledb_information"),
 ];
 /// The access method `heap`.
 pub(super) const HEAP: u32 = 2;
@@ -100,14 +102,10 @@ pub(super) fn primary_key_columns(table: &TableEntry) -> String {
 
 /// An identifier as SQL needs it.
 pub(super) fn quote(name: &str) -> String {
-    let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if plain {
-        name.to_owned()
-    } else {
+    if is_quoted(name) {
         format!("\"{}\"", name.replace('"', "\"\""))
+    } else {
+        name.to_owned()
     }
 }
 
@@ -173,11 +171,12 @@ impl Context {
         roles
     }
 
-    /// Rows and bytes of a table.
+    /// Rows of a table, and the bytes that they take: on disk, and in memory before they are sealed.
     pub(super) fn size(&self, table: &TableEntry) -> (u64, u64) {
-        self.state
-            .table(table.def.id)
-            .map_or((0, 0), |state| (state.rows(), state.segment_bytes()))
+        self.state.table(table.def.id).map_or((0, 0), |state| {
+            let memory = state.memory_bytes() as u64;
+            (state.rows(), state.segment_bytes() + memory)
+        })
     }
 }
 

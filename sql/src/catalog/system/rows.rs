@@ -5,14 +5,14 @@
 //! same by both.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
 
 use super::definition::Definition;
 use super::relations;
 use crate::error::{Result, SqlError};
-use crate::types::{ColumnBuilder, FormatSettings, PgType};
+use crate::types::{ColumnBuilder, Encoder, Format, FormatSettings, PgType};
 
 /// Rows of one table.
 pub(super) struct Rows {
@@ -164,6 +164,19 @@ impl<T: Into<Cell>> From<Option<T>> for Cell {
 
 /// A table's columns and lines.
 type Lines = (Vec<&'static str>, Vec<&'static str>);
+
+/// A time in microseconds since 1970 UTC.
+pub(super) fn time_cell(us: i64) -> Cell {
+    let ty = PgType::Timestamptz;
+    let value: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![us]).with_timezone("UTC"));
+    let settings = FormatSettings::default();
+    let encoder = Encoder::new(&ty.field("", true), &value, Format::Text, &settings);
+    let mut text = Vec::new();
+    if let Ok(encoder) = encoder {
+        encoder.write(0, &mut text);
+    }
+    Cell(String::from_utf8(text).ok().filter(|text| !text.is_empty()))
+}
 
 /// Rows of `rows.txt`, which was written from a PostgreSQL 15: `# table column …`, then rows as COPY
 /// writes them; of `pg_type` those that this server keeps or its catalogs have, of `pg_proc` their

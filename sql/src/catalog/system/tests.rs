@@ -3,200 +3,127 @@
 //! `tests/psql.txt` holds the queries that psql 15 sends for its commands and for tab completion,
 //! captured with `psql -E` and from the log of a PostgreSQL 15 that had the same two tables, and its
 //! rows: `#### command`, the query, `----`, the rows. `---- ours` stands before rows that are not
-//! PostgreSQL's. `{orders}`, `{merchants}` and `{merchants_pkey}` are oids.
+//! PostgreSQL's. `{orders}`, `{merchants}` and `{merchants_pkey}` are oids, `{size}` that of the rows.
 
-use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, Schema};
-use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
-use datafusion::config::Dialect;
-use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
-use datafusion::prelude::{SessionConfig, SessionContext};
-use datafusion::sql::parser::Statement as PlanStatement;
-use datafusion::sql::sqlparser::ast;
-use slicedb_storage::{Layout, Sequence, State, TableDef, TableId, TableState};
+use futures::StreamExt;
+use slicedb_storage::Options;
+use slicedb_storage::vfs::RealVfs;
+use tempfile::TempDir;
 
-use super::relation::{Relation, split_name};
-use super::{Context, SessionInfo, functions, rewrite_system_query};
-use crate::catalog::{Catalog, CatalogView, Record, TableEntry, schemas, table_oid};
-use crate::dialect::{self, PgTypePlanner, Statement};
-use crate::types::{Encoder, Format, FormatSettings, PgType};
+use super::relation::split_name;
+use super::{Context, SessionInfo};
+use crate::database::{Database, DatabaseOptions};
+use crate::session::{
+    Outcome, OutputColumn, ServerSetting, ServerSource, ServerValue, Session, SessionOptions, Unit,
+};
+use crate::types::{Encoder, Format, FormatSettings};
 
-const ORDERS: TableId = TableId(1);
-const MERCHANTS: TableId = TableId(2);
+/// A time-series table with rows, and one with a primary key.
+const TABLES: [&str; 4] = [
+    "create table orders (merchant_id bigint not null, ts timestamptz not null, order_id text, \
+     gross numeric(12,2) default 0.00, items int, name varchar(10), paid boolean, tags text[]) \
+     with (tsdb.hypertable, tsdb.partition_column = 'ts', tsdb.segmentby = 'merchant_id')",
+    "create table merchants (id bigint primary key, name text not null, country varchar(2), \
+     meta jsonb, rank int default 7)",
+    "insert into orders (merchant_id, ts) values (1, '2024-01-01 00:10:00+00'), \
+     (2, '2024-01-01 00:20:00+00'), (1, '2024-01-02 00:30:00+00')",
+    "select add_retention_policy('orders', interval '10000 days')",
+];
 
-/// A time-series table and one with a primary key.
-fn context() -> Context {
-    let time_series = Layout::TimeSeries {
-        time: 1,
-        key: Some(0),
-        chunk_us: 3_600_000_000,
-        retention_us: None,
-    };
-    let numeric = PgType::Numeric {
-        precision: 12,
-        scale: 2,
-    };
-    let tags = PgType::Array(Box::new(PgType::Text));
-    let tables = [
-        table(
-            "orders",
-            ORDERS,
-            time_series,
-            &[("gross", "0.00")],
-            &[
-                PgType::Int8.field("merchant_id", false),
-                PgType::Timestamptz.field("ts", false),
-                PgType::Text.field("order_id", true),
-                numeric.field("gross", true),
-                PgType::Int4.field("items", true),
-                PgType::Varchar(Some(10)).field("name", true),
-                PgType::Bool.field("paid", true),
-                tags.field("tags", true),
-            ],
-        ),
-        table(
-            "merchants",
-            MERCHANTS,
-            Layout::Reference {
-                primary_key: vec![0],
-            },
-            &[("rank", "7")],
-            &[
-                PgType::Int8.field("id", false),
-                PgType::Text.field("name", false),
-                PgType::Varchar(Some(2)).field("country", true),
-                PgType::Jsonb.field("meta", true),
-                PgType::Int4.field("rank", true),
-            ],
-        ),
-    ];
-    let records = tables.iter().map(|t| (t.record_name(), t.record()));
-    let states = tables.iter().map(|t| {
-        (
-            t.def.id,
-            Arc::new(TableState::new(t.def.clone(), Sequence(1))),
-        )
-    });
-    let state = State {
-        sequence: Sequence(1),
-        generation: 0,
-        tables: Arc::new(states.collect::<HashMap<_, _>>()),
-        records: Arc::new(records.collect::<BTreeMap<_, _>>()),
-    };
-    Context {
-        catalog: Arc::new(Catalog::read(&state).unwrap()),
-        state: Arc::new(state),
-        session: Arc::new(SessionInfo {
+/// A database with both, and a session.
+struct Fixture {
+    session: Session,
+    database: Database,
+    _directory: TempDir,
+}
+
+impl Fixture {
+    async fn new() -> Fixture {
+        let directory = TempDir::new().unwrap();
+        let storage = Options {
+            background: false,
+            ..Options::default()
+        };
+        let options = DatabaseOptions {
+            data_dir: directory.path().to_owned(),
+            storage,
+            queries_memory_bytes: 64 << 20,
+            query_memory_bytes: 64 << 20,
+            spill_bytes: 0,
+            query_threads: 1,
+            settings: vec![ServerSetting {
+                name: "cache_bytes",
+                value: ServerValue::Number {
+                    value: 1 << 20,
+                    default: 1 << 28,
+                    least: 0,
+                    unit: Unit::Bytes,
+                },
+                source: ServerSource::File,
+                about: "Memory of the cache.",
+            }],
+            vfs: Arc::new(RealVfs),
+        };
+        let database = Database::open(options).unwrap();
+        let options = SessionOptions {
             user: "slicedb".into(),
             database: "slicedb".into(),
             pid: 7,
-        }),
+            ..SessionOptions::default()
+        };
+        let mut session = database.connect(options).unwrap();
+        for table in TABLES {
+            let parsed = session.parse(table).unwrap().remove(0);
+            session.begin_implicit();
+            session.run(parsed).await.unwrap();
+            session.end_implicit(true).await.unwrap();
+        }
+        Fixture {
+            session,
+            database,
+            _directory: directory,
+        }
     }
-}
 
-fn table(
-    name: &str,
-    id: TableId,
-    layout: Layout,
-    defaults: &[(&str, &str)],
-    fields: &[Field],
-) -> TableEntry {
-    let schema = Arc::new(Schema::new(fields.to_vec()));
-    let def = Arc::new(TableDef::new(id, schema, layout).unwrap());
-    let defaults = defaults
-        .iter()
-        .map(|(name, sql)| (name.to_string(), sql.to_string()))
-        .collect();
-    TableEntry::new(
-        "public",
-        name,
-        def,
-        Record {
-            table: id,
-            oid: table_oid(id),
-            defaults,
-        },
-    )
-}
+    fn context(&self) -> Context {
+        let state = self.database.engine().state();
+        Context {
+            catalog: self.database.catalogs().of(&state).unwrap(),
+            state,
+            session: Arc::new(SessionInfo {
+                user: "slicedb".into(),
+                database: "slicedb".into(),
+                pid: 7,
+                ..SessionInfo::default()
+            }),
+        }
+    }
 
-fn session(context: &Context) -> SessionState {
-    let mut config = SessionConfig::new()
-        .with_default_catalog_and_schema("slicedb", "public")
-        .with_create_default_catalog_and_schema(false)
-        .with_target_partitions(2)
-        .with_information_schema(false);
-    let options = config.options_mut();
-    options.sql_parser.dialect = Dialect::PostgreSQL;
-    options.sql_parser.enable_ident_normalization = false;
-    options.sql_parser.parse_float_as_decimal = true;
-    options.sql_parser.map_string_types_to_utf8view = false;
-    let view = CatalogView {
-        state: context.state.clone(),
-        catalog: context.catalog.clone(),
-        time_zone: "UTC".into(),
-        row_ids_of: None,
-        session: context.session.clone(),
-    };
-    let list = MemoryCatalogProviderList::new();
-    for (name, provider) in schemas("slicedb", view).unwrap() {
-        list.register_catalog(name, provider);
+    /// The rows of a query as text.
+    async fn run(&mut self, sql: &str) -> Result<Vec<String>, String> {
+        let told = |e: crate::error::SqlError| e.to_string();
+        let parsed = self.session.parse(sql).map_err(told)?.remove(0);
+        let Outcome::Rows(mut rows) = self.session.run(parsed).await.map_err(told)? else {
+            return Err("no query".into());
+        };
+        let mut out = Vec::new();
+        while let Some(batch) = rows.stream.next().await {
+            out.extend(lines(&batch.map_err(told)?, &rows.columns));
+        }
+        Ok(out)
     }
-    let mut state = SessionStateBuilder::new()
-        .with_config(config)
-        .with_default_features()
-        .with_catalog_list(Arc::new(list))
-        .with_type_planner(Arc::new(PgTypePlanner))
-        .build();
-    for function in crate::functions::scalar_functions() {
-        state.register_udf(function).unwrap();
-    }
-    for function in functions(&context.catalog, &context.state, &context.session) {
-        state.register_udf(function).unwrap();
-    }
-    state
-}
-
-/// Runs a query as a session does.
-async fn run(state: &SessionState, sql: &str) -> Result<Vec<String>, String> {
-    let mut parsed = dialect::parse(sql).map_err(|e| e.to_string())?;
-    let Some(Statement::Query(mut query)) = parsed.pop().map(|p| p.statement) else {
-        return Err("no query".into());
-    };
-    rewrite_system_query(&mut query);
-    dialect::rewrite_query(&mut query).map_err(|e| e.to_string())?;
-    let statement = PlanStatement::Statement(Box::new(ast::Statement::Query(query)));
-    let plan = state
-        .statement_to_plan(statement)
-        .await
-        .map_err(|e| e.to_string())?;
-    let frame = SessionContext::new_with_state(state.clone())
-        .execute_logical_plan(plan)
-        .await
-        .map_err(|e| e.to_string())?;
-    let fields: Vec<Field> = frame
-        .schema()
-        .fields()
-        .iter()
-        .map(|f| f.as_ref().clone())
-        .collect();
-    let batches = frame.collect().await.map_err(|e| e.to_string())?;
-    Ok(batches
-        .iter()
-        .flat_map(|batch| lines(batch, &fields))
-        .collect())
 }
 
 /// Rows as text, `|` between values and `\N` for null.
-fn lines(batch: &RecordBatch, fields: &[Field]) -> Vec<String> {
+fn lines(batch: &RecordBatch, columns: &[OutputColumn]) -> Vec<String> {
     let settings = FormatSettings::default();
-    let encoders = fields
-        .iter()
-        .zip(batch.columns())
-        .map(|(field, column)| Encoder::new(field, column, Format::Text, &settings).unwrap());
+    let encoders = columns.iter().zip(batch.columns()).map(|(column, values)| {
+        Encoder::new(&column.field, values, Format::Text, &settings).unwrap()
+    });
     let encoders: Vec<Encoder> = encoders.collect();
     let line = |row| {
         let mut line = Vec::new();
@@ -220,7 +147,7 @@ fn with_oids(text: &str, context: &Context) -> String {
     let oid = |name| {
         context
             .relation_named(name)
-            .map_or(0, |r: Relation<'_>| r.oid())
+            .map_or(0, |relation| relation.oid())
             .to_string()
     };
     text.replace("{orders}", &oid("orders"))
@@ -230,8 +157,10 @@ fn with_oids(text: &str, context: &Context) -> String {
 
 #[tokio::test]
 async fn psql_gets_what_postgresql_answers() {
-    let context = context();
-    let state = session(&context);
+    let mut fixture = Fixture::new().await;
+    let context = fixture.context();
+    let size = "select pg_size_pretty(pg_table_size('orders'))";
+    let size = fixture.run(size).await.unwrap().remove(0);
     let mut report = String::new();
     let only = std::env::var("ONLY").ok();
     for case in include_str!("tests/psql.txt").split("#### ").skip(1) {
@@ -243,10 +172,10 @@ async fn psql_gets_what_postgresql_answers() {
         let mut want: Vec<String> = rows
             .lines()
             .skip(1)
-            .map(|line| with_oids(line, &context))
+            .map(|line| with_oids(line, &context).replace("{size}", &size))
             .filter(|l| !l.is_empty())
             .collect();
-        match run(&state, &with_oids(query, &context)).await {
+        match fixture.run(&with_oids(query, &context)).await {
             Ok(mut got) => {
                 if !query.to_lowercase().contains("order by") {
                     got.sort();
@@ -269,6 +198,57 @@ async fn psql_gets_what_postgresql_answers() {
     assert!(report.is_empty(), "{report}");
 }
 
+#[tokio::test]
+async fn the_settings_of_the_server_are_shown_and_not_set() {
+    let mut fixture = Fixture::new().await;
+    assert_eq!(fixture.run("show CACHE_bytes").await.unwrap(), ["1MB"]);
+    let all = fixture.run("show all").await.unwrap();
+    assert!(all.contains(&"cache_bytes|1MB|Memory of the cache.".to_owned()));
+    let names = all.iter().filter_map(|line| line.split('|').next());
+    assert!(names.map(str::to_ascii_lowercase).is_sorted());
+    for change in [
+        "set cache_bytes = 1",
+        "set local cache_bytes to default",
+        "reset cache_bytes",
+        "select set_config('cache_bytes', '1', false)",
+    ] {
+        let error = fixture.run(change).await.unwrap_err();
+        let told = "parameter \"cache_bytes\" cannot be changed without restarting the server";
+        assert!(error.contains(told), "{change}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_listed_until_it_ends() {
+    let mut fixture = Fixture::new().await;
+    let options = SessionOptions {
+        user: "slicedb".into(),
+        application_name: "other".into(),
+        client: Some("127.0.0.1:7".parse().unwrap()),
+        pid: 8,
+        ..SessionOptions::default()
+    };
+    let mut other = fixture.database.connect(options).unwrap();
+    for text in ["begin", "select 1 as one"] {
+        let parsed = other.parse(text).unwrap().remove(0);
+        other.run(parsed).await.unwrap();
+    }
+    let list = "select application_name, client_addr, client_port, state, query, \
+                xact_start <= query_start from pg_stat_activity where pid = 8";
+    let got = fixture.run(list).await.unwrap();
+    assert_eq!(got, ["other|127.0.0.1|7|active|select 1 as one|t"]);
+    other.rest();
+    let got = fixture.run(list).await.unwrap();
+    assert_eq!(
+        got,
+        ["other|127.0.0.1|7|idle in transaction|select 1 as one|t"]
+    );
+    let cancel = "select pg_cancel_backend(8)";
+    assert_eq!(fixture.run(cancel).await.unwrap(), ["t"]);
+    drop(other);
+    assert!(fixture.run(list).await.unwrap().is_empty());
+}
+
 #[test]
 fn names_are_folded_unless_quoted() {
     let split = |text| split_name(text).map(|parts| parts.join("/"));
@@ -280,9 +260,9 @@ fn names_are_folded_unless_quoted() {
     assert_eq!(split(""), None);
 }
 
-#[test]
-fn every_system_table_can_be_built() {
-    let context = context();
+#[tokio::test]
+async fn every_system_table_can_be_built() {
+    let context = Fixture::new().await.context();
     for definition in super::definition::all() {
         let Context {
             catalog,
@@ -300,9 +280,9 @@ fn every_system_table_can_be_built() {
     }
 }
 
-#[test]
-fn oids_differ() {
-    let context = context();
+#[tokio::test]
+async fn oids_differ() {
+    let context = Fixture::new().await.context();
     let mut seen = std::collections::HashSet::new();
     for definition in super::definition::all() {
         assert!(seen.insert(definition.oid), "{}", definition.name);

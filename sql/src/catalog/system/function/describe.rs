@@ -69,6 +69,7 @@ pub(super) const FUNCTIONS: &[Spec] = &[
         returns: Returns::Text,
         row: constraint,
     },
+    nothing("pg_describe_object", &[&[Oid, Oid, Int]]),
     nothing("pg_get_function_arguments", OID),
     nothing("pg_get_function_identity_arguments", OID),
     nothing("pg_get_function_result", OID),
@@ -82,7 +83,13 @@ pub(super) const FUNCTIONS: &[Spec] = &[
     nothing("pg_get_statisticsobjdef_columns", OID),
     nothing("pg_get_triggerdef", OID_PRETTY),
     nothing("pg_get_viewdef", &[&[Named], &[Named, Bool]]),
-    nothing("pg_tablespace_location", OID),
+    // The tablespaces are where the data directory is.
+    Spec {
+        name: "pg_tablespace_location",
+        takes: OID,
+        returns: Returns::Text,
+        row: |_, _| Ok("".into()),
+    },
     // Nothing can be commented on.
     nothing("col_description", &[&[Oid, Int]]),
     nothing("obj_description", &[&[Oid], &[Oid, Text]]),
@@ -108,7 +115,10 @@ fn index(context: &Context, args: &[Arg<'_>]) -> Result<Cell> {
         return Ok(Cell(None));
     };
     let column = match args.get(1).map_or(0, |column| column.int()) {
-        0 => return Ok(index_definition(table).into()),
+        0 => {
+            let pretty = args.get(2).is_some_and(|pretty| pretty.bool());
+            return Ok(index_definition(table, pretty).into());
+        }
         number => usize::try_from(number)
             .ok()
             .and_then(|number| number.checked_sub(1)),

@@ -10,8 +10,10 @@
 //! | `describe` | definitions and descriptions of what the catalogs list |
 //! | `registry` | the `reg…` types, which are oids that know names |
 //! | `size` | rows and bytes |
+//! | `empty` | `ARRAY(SELECT …)` without rows |
 
 mod describe;
+mod empty;
 mod registry;
 mod session;
 mod size;
@@ -83,14 +85,13 @@ pub(super) fn all(context: &Arc<Context>) -> Vec<Arc<ScalarUDF>> {
         size::FUNCTIONS,
     ];
     let specs = groups.into_iter().flatten();
-    specs
-        .map(|spec| {
-            Arc::new(ScalarUDF::from(SystemFunction {
-                spec,
-                context: context.clone(),
-            }))
-        })
-        .collect()
+    let functions = specs.map(|spec| {
+        Arc::new(ScalarUDF::from(SystemFunction {
+            spec,
+            context: context.clone(),
+        }))
+    });
+    functions.chain([empty::array_or_empty()]).collect()
 }
 
 struct SystemFunction {
@@ -125,9 +126,15 @@ impl ScalarUDFImpl for SystemFunction {
     }
 
     fn signature(&self) -> &Signature {
-        static SIGNATURE: LazyLock<Signature> =
+        static STABLE: LazyLock<Signature> =
             LazyLock::new(|| Signature::user_defined(Volatility::Stable));
-        &SIGNATURE
+        static VOLATILE: LazyLock<Signature> =
+            LazyLock::new(|| Signature::user_defined(Volatility::Volatile));
+        // What does something is called when the statement runs, and not when it is planned.
+        match self.spec.name {
+            "pg_cancel_backend" | "set_config" => &VOLATILE,
+            _ => &STABLE,
+        }
     }
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {

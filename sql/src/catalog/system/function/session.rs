@@ -1,8 +1,10 @@
 //! Who asks, what it is connected to, and what it may do: everything, as there are no grants.
 
-use super::Param::{Bool, Named, Oid, Text};
+use super::Param::{Bool, Int, Named, Oid, Text};
 use super::{Returns, Spec};
 use crate::catalog::PUBLIC;
+use crate::catalog::system::Change;
+use crate::catalog::system::cluster::UTF8;
 use crate::catalog::system::rows::Cell;
 
 const fn yes(name: &'static str, takes: &'static [&'static [super::Param]]) -> Spec {
@@ -41,7 +43,7 @@ const fn utf8(name: &'static str) -> Spec {
     }
 }
 
-/// An address or port of a connection, which is not told.
+/// The address or port of this side of a connection, which is not told.
 const fn unknown(name: &'static str, returns: Returns) -> Spec {
     Spec {
         name,
@@ -113,8 +115,72 @@ pub(super) const FUNCTIONS: &[Spec] = &[
         returns: Returns::Bool,
         row: |_, _| Ok(false.into()),
     },
-    unknown("inet_client_addr", Returns::Text),
-    unknown("inet_client_port", Returns::Int4),
+    Spec {
+        name: "pg_char_to_encoding",
+        takes: &[&[Text]],
+        returns: Returns::Int4,
+        row: |_, args| {
+            let known = matches!(
+                args[0].text().to_ascii_lowercase().as_str(),
+                "utf8" | "utf-8" | "unicode"
+            );
+            Ok(if known { UTF8 } else { -1 }.into())
+        },
+    },
+    Spec {
+        name: "current_setting",
+        takes: &[&[Text], &[Text, Bool]],
+        returns: Returns::Text,
+        row: |context, args| match context.session.settings.shown(args[0].text()) {
+            Ok(value) => Ok(value.into()),
+            Err(_) if args.get(1).is_some_and(|missing_ok| missing_ok.bool()) => Ok(Cell(None)),
+            Err(error) => Err(error),
+        },
+    },
+    Spec {
+        name: "set_config",
+        takes: &[&[Text, Text, Bool]],
+        returns: Returns::Text,
+        row: |context, args| {
+            let (name, value) = (args[0].text(), args[1].text());
+            let mut settings = context.session.settings.clone();
+            settings.set(name, Some(value))?;
+            let change = Change {
+                name: name.to_owned(),
+                value: value.to_owned(),
+                local: args[2].bool(),
+            };
+            context.session.changes.lock().push(change);
+            Ok(settings.shown(name)?.into())
+        },
+    },
+    Spec {
+        name: "pg_cancel_backend",
+        takes: &[&[Int]],
+        returns: Returns::Bool,
+        row: |context, args| {
+            let pid = i32::try_from(args[0].int()).unwrap_or(0);
+            Ok(context.session.activities.cancel(pid).into())
+        },
+    },
+    Spec {
+        name: "inet_client_addr",
+        takes: &[&[]],
+        returns: Returns::Text,
+        row: |context, _| {
+            let client = context.session.client;
+            Ok(client.map(|c| c.ip().to_canonical().to_string()).into())
+        },
+    },
+    Spec {
+        name: "inet_client_port",
+        takes: &[&[]],
+        returns: Returns::Int4,
+        row: |context, _| {
+            let client = context.session.client;
+            Ok(client.map(|c| i32::from(c.port())).into())
+        },
+    },
     unknown("inet_server_addr", Returns::Text),
     unknown("inet_server_port", Returns::Int4),
     yes("has_any_column_privilege", PRIVILEGE),

@@ -1,5 +1,6 @@
-//! Rows and bytes. A table's bytes are those of its segments: the log and the memtable hold every
-//! table's rows together. A primary key needs no bytes of its own, since rows are sorted by it.
+//! Rows and bytes. A table's bytes are those of its segments and of its rows in memory; the log, which
+//! holds the rows of all tables, counts for none. A primary key needs no bytes of its own, since rows
+//! are sorted by it.
 
 use super::Param::{Named, Oid, Text};
 use super::{Arg, Param, Returns, Spec};
@@ -42,6 +43,16 @@ pub(super) const FUNCTIONS: &[Spec] = &[
         row: database,
     },
     Spec {
+        name: "pg_tablespace_size",
+        takes: RELATION,
+        returns: Returns::Int8,
+        row: |context, args| {
+            // `pg_global`, where PostgreSQL keeps what databases share.
+            let is_global = args[0].oid() == 1664 || args[0].text() == "pg_global";
+            Ok(if is_global { 0 } else { context.bytes() }.into())
+        },
+    },
+    Spec {
         name: "pg_stat_get_live_tuples",
         takes: &[&[Oid]],
         returns: Returns::Int8,
@@ -81,10 +92,12 @@ fn database(context: &Context, args: &[Arg<'_>]) -> Result<Cell> {
         };
         return Err(SqlError::new(SqlState::INVALID_CATALOG_NAME, message));
     }
-    Ok(context
-        .catalog
-        .tables()
-        .map(|table| context.size(table).1)
-        .sum::<u64>()
-        .into())
+    Ok(context.bytes().into())
+}
+
+impl Context {
+    /// Bytes of all tables.
+    fn bytes(&self) -> u64 {
+        self.catalog.tables().map(|table| self.size(table).1).sum()
+    }
 }

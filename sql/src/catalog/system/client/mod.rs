@@ -1,28 +1,41 @@
 //! What `psql` asks the catalogs and DataFusion cannot plan, said so that it can.
 //!
-//! Only queries of system tables are touched, and only where the answer is known beforehand: what is
-//! computed for each row of a table that has no rows, the elements of an array that is never there,
-//! and `tableoid`, which is the same for all rows of a table.
+//! Queries of system tables are changed where the answer stays the same because of what is known of
+//! the catalogs: a subquery for each row of a table without rows, a subquery that finds one row by its
+//! key, the elements of an array that is never there, `tableoid`. Queries of other tables are not
+//! touched.
+
+mod build;
+mod correlation;
+mod subquery;
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, ArrayElemTypeDef, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    JoinOperator, ObjectName, Query, Select, SelectItem, SetExpr, TableFactor, Value, Visit,
-    VisitMut, Visitor, VisitorMut,
+    self, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, JoinOperator,
+    ObjectName, Query, Select, SelectItem, TableAlias, TableFactor, Value, Visit, VisitMut,
+    Visitor, VisitorMut,
 };
 
 use super::definition::{self, Definition};
+use build::{null, words};
+use subquery::{Exists, Subqueries, aggregate, is_aggregate};
 
-/// Rewrites a query. To be called before the dialect's rules, which take `ARRAY(SELECT …)` apart.
+/// Rewrites a query. To be called after the dialect's rules, which give columns their names.
 pub fn rewrite_system_query(query: &mut Query) {
     let _ = VisitMut::visit(query, &mut Selects);
+    let _ = VisitMut::visit(query, &mut Subqueries);
 }
 
 struct Selects;
 
 impl VisitorMut for Selects {
     type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        view_of_function(factor);
+        ControlFlow::Continue(())
+    }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         let tables = system_tables(select);
@@ -35,10 +48,51 @@ impl VisitorMut for Selects {
         {
             select.projection.iter_mut().for_each(forget_subquery);
         }
-        let _ = VisitMut::visit(&mut select.projection, &mut Elements);
+        let _ = VisitMut::visit(&mut select.projection, &mut Exists);
         let _ = VisitMut::visit(select, &mut TableOids { tables: &tables });
         ControlFlow::Continue(())
     }
+}
+
+/// The functions that views are made of: the rows are the same.
+const FUNCTIONS: [(&str, &str); 7] = [
+    ("pg_available_extensions", "pg_available_extensions"),
+    ("pg_cursor", "pg_cursors"),
+    ("pg_lock_status", "pg_locks"),
+    ("pg_prepared_statement", "pg_prepared_statements"),
+    ("pg_prepared_xact", "pg_prepared_xacts"),
+    ("pg_show_all_settings", "pg_settings"),
+    ("pg_timezone_names", "pg_timezone_names"),
+];
+
+/// `FROM pg_timezone_names()` is `FROM pg_timezone_names`.
+fn view_of_function(factor: &mut TableFactor) {
+    let TableFactor::Table {
+        name, alias, args, ..
+    } = factor
+    else {
+        return;
+    };
+    if args.as_ref().is_none_or(|args| !args.args.is_empty()) {
+        return;
+    }
+    let function = match words(name)[..] {
+        [name] | ["pg_catalog", name] => name,
+        _ => return,
+    };
+    let Some((function, view)) = FUNCTIONS.iter().find(|(known, _)| *known == function) else {
+        return;
+    };
+    if alias.is_none() && function != view {
+        *alias = Some(TableAlias {
+            explicit: true,
+            name: Ident::new(*function),
+            columns: Vec::new(),
+            at: None,
+        });
+    }
+    *name = ObjectName::from(vec![Ident::new("pg_catalog"), Ident::new(*view)]);
+    *args = None;
 }
 
 /// A system table in a FROM.
@@ -112,26 +166,31 @@ fn system_table(factor: &TableFactor, required: bool) -> Option<Table> {
     })
 }
 
-fn words(name: &ObjectName) -> Vec<&str> {
-    name.0
-        .iter()
-        .filter_map(|part| part.as_ident())
-        .map(|ident| ident.value.as_str())
-        .collect()
-}
-
 /// Whether a table never has rows.
 fn is_empty(definition: &'static Definition) -> bool {
     super::filler(definition).is_none()
         && super::rows::fixed(definition).is_ok_and(|rows| rows.num_rows() == 0)
 }
 
-/// A subquery in the result of a query without rows is never run; a null stands as well there.
+/// A subquery in the result of a query without rows is never run; a null stands as well there. Of an
+/// aggregate only the arguments are never computed.
 fn forget_subquery(item: &mut SelectItem) {
     if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
         && has_subquery(expr)
     {
-        *expr = null(DataType::Text);
+        match expr {
+            Expr::Function(function) if is_aggregate(function).is_some() => {
+                if let FunctionArguments::List(list) = &mut function.args {
+                    for argument in &mut list.args {
+                        if let FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)) = argument {
+                            *argument = null(DataType::Text);
+                        }
+                    }
+                }
+            }
+            _ if aggregate(expr).is_some() => {}
+            _ => *expr = null(DataType::Text),
+        }
     }
 }
 
@@ -144,51 +203,6 @@ fn has_subquery(expr: &Expr) -> bool {
         }
     }
     expr.visit(&mut Found).is_break()
-}
-
-fn null(data_type: DataType) -> Expr {
-    Expr::Cast {
-        kind: ast::CastKind::Cast,
-        expr: Box::new(Expr::Value(Value::Null.into())),
-        data_type,
-        array: false,
-        format: None,
-    }
-}
-
-/// `ARRAY(SELECT … FROM unnest(c.reloptions) x)`: tables have no such options.
-struct Elements;
-
-impl VisitorMut for Elements {
-    type Break = ();
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Expr::Function(function) = expr
-            && let FunctionArguments::Subquery(query) = &function.args
-            && words(&function.name) == ["array"]
-            && let SetExpr::Select(select) = &*query.body
-            && let [from] = &select.from[..]
-            && from.joins.is_empty()
-            && let TableFactor::Table {
-                name,
-                args: Some(args),
-                ..
-            } = &from.relation
-            && words(name).last() == Some(&"unnest")
-            && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::CompoundIdentifier(column)))] =
-                &args.args[..]
-            && column
-                .last()
-                .is_some_and(|column| column.value == "reloptions")
-        {
-            let text = DataType::Text;
-            *expr = null(DataType::Array(ArrayElemTypeDef::SquareBracket(
-                Box::new(text),
-                None,
-            )));
-        }
-        ControlFlow::Continue(())
-    }
 }
 
 /// `l.tableoid` is the oid of the table that `l` stands for.
