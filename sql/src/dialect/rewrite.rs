@@ -19,6 +19,7 @@ mod names;
 mod scalar;
 mod series;
 mod types;
+mod untyped;
 
 use datafusion::sql::sqlparser::ast::{self, VisitMut};
 use std::ops::ControlFlow;
@@ -26,6 +27,7 @@ use std::ops::ControlFlow;
 use crate::error::{Result, SqlError};
 use expressions::Expressions;
 
+pub(crate) use build::call;
 pub use names::output_name;
 pub use types::PgTypePlanner;
 
@@ -37,8 +39,9 @@ pub type OutputNames = Option<Vec<String>>;
 pub fn rewrite_query(query: &mut ast::Query) -> Result<OutputNames, SqlError> {
     let output = names::name_top(query);
     names::name_inner(query);
-    series::to_rows(query);
+    series::to_rows(query)?;
     scalar::first_of_catalogs(query);
+    untyped::by_other_rows(query);
     run(query, Expressions { is_insert: false })?;
     Ok(output)
 }

@@ -4,6 +4,7 @@
 mod bookend;
 mod format_type;
 mod interval;
+mod only_value;
 mod quote;
 mod simple;
 mod size_pretty;
@@ -21,6 +22,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 use crate::error::{SqlError, SqlState};
 
+pub(crate) use only_value::{only_value, up_to_two};
 pub use time_bucket::{Bucketer, Width};
 pub use version::VERSION;
 

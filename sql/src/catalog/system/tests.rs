@@ -138,6 +138,7 @@ fn session(context: &Context) -> SessionState {
         catalog: context.catalog.clone(),
         time_zone: "UTC".into(),
         row_ids_of: None,
+        extra: Vec::new(),
         session: context.session.clone(),
     };
     let list = MemoryCatalogProviderList::new();
