@@ -50,6 +50,8 @@ states! {
     DATETIME_OVERFLOW = b"22008";
     /// Division by zero.
     DIVISION_BY_ZERO = b"22012";
+    /// More rows than may be.
+    CARDINALITY_VIOLATION = b"21000";
     /// Bytes that are not UTF-8.
     CHARACTER_NOT_IN_REPERTOIRE = b"22021";
     /// An argument or setting outside what it may be.

@@ -11,14 +11,14 @@
 //! Nothing of a COPY is visible before [`CopyIn::finish`]; dropping it at any point undoes it. What
 //! the client still sends after an error is dropped by the session loop, as PostgreSQL does.
 
-use std::future::pending;
+use std::future::Future;
 use std::mem;
 
 use bytes::{Buf, BytesMut};
 use pgwire::messages::copy::{CopyFail, CopyInResponse};
 use slicedb_sql::dialect::CopyFormat;
 use slicedb_sql::error::{SqlError, SqlState};
-use slicedb_sql::session::CopyIn;
+use slicedb_sql::session::{CopyIn, Interrupt};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use crate::ingest::{CopyColumn, CopyDecoder};
@@ -77,7 +77,12 @@ impl Connection<'_> {
         Ok(self.channel.race(copy.finish(&mut self.session)).await??)
     }
 
-    async fn receive(&mut self, copy: CopyIn, incoming: &mut Incoming) -> Result<CopyIn, Fault> {
+    async fn receive(
+        &mut self,
+        mut copy: CopyIn,
+        incoming: &mut Incoming,
+    ) -> Result<CopyIn, Fault> {
+        let mut interrupt = copy.take_interrupt();
         let settings = self.session.format_settings();
         let columns = copy.columns.iter().map(|column| CopyColumn {
             name: column.field.name().clone(),
@@ -89,13 +94,14 @@ impl Connection<'_> {
             match self.gather(incoming)? {
                 None => {}
                 Some(Ending::Done) => {
-                    let work = self.settle(worker).await??;
+                    let work = self.settle(worker, &mut interrupt).await??;
                     let chunk = mem::take(&mut incoming.chunk);
                     let last = spawn_blocking(move || work.last(&chunk));
-                    return Ok(joined(self.channel.race_cancel(last).await?)?.copy);
+                    let last = unless(&mut interrupt, last);
+                    return Ok(joined(self.channel.race_cancel(last).await??)?.copy);
                 }
                 Some(Ending::Failed(reason)) => {
-                    let _ = self.settle(worker).await?;
+                    let _ = self.settle(worker, &mut interrupt).await?;
                     let message = format!("COPY from stdin failed: {reason}");
                     return Err(SqlError::new(SqlState::QUERY_CANCELED, message).into());
                 }
@@ -107,27 +113,36 @@ impl Connection<'_> {
                 }
                 worker => worker,
             };
-            worker = self
-                .wait(worker, incoming.chunk.len() >= CHUNK_BYTES_MAX)
-                .await?;
+            let full = incoming.chunk.len() >= CHUNK_BYTES_MAX;
+            worker = self.wait(worker, full, &mut interrupt).await?;
         }
     }
 
     // Waits for more input or for the worker; for the worker alone if the chunk is full.
-    async fn wait(&mut self, worker: Worker, full: bool) -> Result<Worker, Fault> {
+    async fn wait(
+        &mut self,
+        worker: Worker,
+        full: bool,
+        interrupt: &mut Interrupt,
+    ) -> Result<Worker, Fault> {
         let mut handle = match worker {
             Worker::Busy(handle) => handle,
             Worker::Idle(work) => {
-                self.channel
-                    .read_or(CHUNK_BYTES, &mut pending::<()>())
-                    .await?;
-                return Ok(Worker::Idle(work));
+                return match self.channel.read_or(CHUNK_BYTES, interrupt).await? {
+                    Some(error) => Err(error.into()),
+                    None => Ok(Worker::Idle(work)),
+                };
             }
         };
-        let worked = if full {
-            Some(self.channel.race_cancel(&mut handle).await?)
-        } else {
-            self.channel.read_or(CHUNK_BYTES, &mut handle).await?
+        let worked = {
+            let mut worked = Box::pin(unless(interrupt, &mut handle));
+            match full {
+                true => Some(self.channel.race_cancel(&mut worked).await??),
+                false => {
+                    let worked = self.channel.read_or(CHUNK_BYTES, &mut worked).await?;
+                    worked.transpose()?
+                }
+            }
         };
         match worked {
             Some(worked) => Ok(Worker::Idle(Box::new(joined(worked)?))),
@@ -136,11 +151,16 @@ impl Connection<'_> {
     }
 
     // Waits until the worker is idle. The session is not used while a thread still writes for it.
-    async fn settle(&mut self, worker: Worker) -> Result<Result<Box<Work>, SqlError>, Fault> {
+    async fn settle(
+        &mut self,
+        worker: Worker,
+        interrupt: &mut Interrupt,
+    ) -> Result<Result<Box<Work>, SqlError>, Fault> {
         match worker {
             Worker::Idle(work) => Ok(Ok(work)),
             Worker::Busy(handle) => {
-                Ok(joined(self.channel.race_cancel(handle).await?).map(Box::new))
+                let worked = unless(interrupt, handle);
+                Ok(joined(self.channel.race_cancel(worked).await??).map(Box::new))
             }
         }
     }
@@ -209,6 +229,18 @@ impl Work {
             work.copy.append(batch)?;
         }
         Ok(work)
+    }
+}
+
+// Waits for a future unless the statement has to end before.
+async fn unless<T>(
+    interrupt: &mut Interrupt,
+    future: impl Future<Output = T>,
+) -> Result<T, SqlError> {
+    tokio::select! {
+        biased;
+        error = interrupt => Err(error),
+        output = future => Ok(output),
     }
 }
 

@@ -195,6 +195,73 @@ async fn cancel_within_a_second() {
 }
 
 #[tokio::test]
+async fn a_copy_ends_with_its_time() {
+    let client = connect(Server::shared()).await;
+    let prepare = "create table wire_timeout (a int); set statement_timeout = '200ms'";
+    client.batch_execute(prepare).await.unwrap();
+    let sink = client
+        .copy_in::<_, bytes::Bytes>("copy wire_timeout from stdin")
+        .await
+        .unwrap();
+    pin_mut!(sink);
+    sink.send("1\n".into()).await.unwrap();
+    sink.flush().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let error = sink.finish().await.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED));
+    let row = client.query_one("select count(*) from wire_timeout", &[]);
+    assert_eq!(row.await.unwrap().get::<_, i64>(0), 0);
+}
+
+#[tokio::test]
+async fn writes_take_parameters_and_return_rows() {
+    let client = connect(Server::shared()).await;
+    let create =
+        "create table wire_writes (id int primary key, name text, at timestamptz, ids uuid)";
+    client.batch_execute(create).await.unwrap();
+    let insert = "insert into wire_writes values ($1, $2, $3, null), ($4, 'b', now(), $5)
+        on conflict (id) do update set name = excluded.name || $6 returning id, name, $7::int + id";
+    let insert = client.prepare(insert).await.unwrap();
+    let types: Vec<&str> = insert.params().iter().map(|ty| ty.name()).collect();
+    assert_eq!(
+        types,
+        [
+            "int4",
+            "text",
+            "timestamptz",
+            "int4",
+            "uuid",
+            "text",
+            "int4"
+        ]
+    );
+    let names: Vec<&str> = insert.columns().iter().map(|c| c.name()).collect();
+    assert_eq!(names, ["id", "name", "?column?"]);
+    let now = std::time::SystemTime::now();
+    let none: Option<String> = None;
+    for suffix in ["", "!"] {
+        let rows = client
+            .query(
+                "insert into wire_writes (id, name, at) values ($1, $2, $3)
+                on conflict (id) do update set name = wire_writes.name || $4 returning name",
+                &[&1, &"a", &now, &suffix],
+            )
+            .await
+            .unwrap();
+        assert_eq!(rows[0].get::<_, String>(0), format!("a{suffix}"));
+    }
+    let update = "update wire_writes set name = $1 where id = $2 returning name, at > '2000-01-01'";
+    let row = client.query_one(update, &[&none, &1]).await.unwrap();
+    assert_eq!(row.get::<_, Option<String>>(0), None);
+    assert!(row.get::<_, bool>(1));
+    let changed = client
+        .execute("delete from wire_writes where id = $1", &[&1])
+        .await
+        .unwrap();
+    assert_eq!(changed, 1);
+}
+
+#[tokio::test]
 async fn statements_of_one_message_are_one_transaction() {
     let client = connect(Server::shared()).await;
     client

@@ -20,6 +20,8 @@ pub(crate) struct CatalogView {
     pub(crate) time_zone: Arc<str>,
     /// The table that shows its row numbers, for UPDATE and DELETE.
     pub(crate) row_ids_of: Option<TableId>,
+    /// Tables of the statement's own, by name: the rows that it returns or wants to add.
+    pub(crate) extra: Vec<(String, Arc<dyn TableProvider>)>,
     /// Who asks, for the system catalogs.
     pub(crate) session: Arc<system::SessionInfo>,
 }
@@ -59,6 +61,10 @@ impl SchemaProvider for Schema {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let extra = self.view.extra.iter().find(|(extra, _)| extra == name);
+        if let (Some((_, table)), PUBLIC) = (extra, self.name.as_str()) {
+            return Ok(Some(table.clone()));
+        }
         if let Some(entry) = self.view.catalog.get(&self.name, name) {
             return Ok(Some(Arc::new(SliceTable::new(entry.clone(), &self.view))));
         }

@@ -44,6 +44,7 @@ pub use copy::{
 };
 pub use cursors::{Declare, Fetch, FetchCount, FetchDirection};
 pub use parse::parse;
+pub(crate) use rewrite::call;
 pub use rewrite::{
     OutputNames, PgTypePlanner, output_name, rewrite_delete, rewrite_expr, rewrite_insert,
     rewrite_query, rewrite_update,

@@ -277,8 +277,19 @@ impl Visitor for Refuse<'_> {
                 sample,
                 index_hints,
                 name,
+                args,
                 ..
             } => {
+                let word = name.0.last().and_then(|part| part.as_ident());
+                if args.is_none()
+                    && word.is_some_and(|word| {
+                        word.quote_style.is_none()
+                            && words::is_reserved(&word.value)
+                            && !words::is_value(&word.value)
+                    })
+                {
+                    return self.foreign_at(name.span().start);
+                }
                 if sample.is_some() {
                     return self.unsupported("TABLESAMPLE", "tablesample");
                 }

@@ -18,6 +18,7 @@ mod named_arguments;
 mod names;
 mod series;
 mod types;
+mod untyped;
 
 use datafusion::sql::sqlparser::ast::{self, VisitMut};
 use std::ops::ControlFlow;
@@ -25,6 +26,7 @@ use std::ops::ControlFlow;
 use crate::error::{Result, SqlError};
 use expressions::Expressions;
 
+pub(crate) use build::call;
 pub use names::output_name;
 pub use types::PgTypePlanner;
 
@@ -36,7 +38,8 @@ pub type OutputNames = Option<Vec<String>>;
 pub fn rewrite_query(query: &mut ast::Query) -> Result<OutputNames, SqlError> {
     let output = names::name_top(query);
     names::name_inner(query);
-    series::to_rows(query);
+    series::to_rows(query)?;
+    untyped::by_other_rows(query);
     run(query, Expressions { is_insert: false })?;
     Ok(output)
 }

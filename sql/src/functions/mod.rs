@@ -5,6 +5,7 @@ mod bookend;
 mod format;
 mod format_type;
 mod interval;
+mod only_value;
 mod quote;
 mod simple;
 mod size_pretty;
@@ -22,6 +23,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 use crate::error::{SqlError, SqlState};
 
+pub(crate) use only_value::{only_value, up_to_two};
 pub use time_bucket::{Bucketer, Width};
 pub use version::VERSION;
 

@@ -1,17 +1,20 @@
 //! TimescaleDB's administrative functions, by the names and arguments that its users know.
 
+mod hypertable;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Int32Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, TimestampMicrosecondType};
 use slicedb_storage::table::chunk_start;
 use slicedb_storage::{Layout, RowId, Scan, ScanRequest, State, TableDef};
 
-use super::ddl::{Hypertable, entry_of, interval_us};
+use super::ddl::interval_us;
+use super::outcome::{Interrupt, unless};
 use super::{Outcome, OutputColumn, RowStream, Rows, RowsTag, Session};
-use crate::catalog::{ColumnEntry, TableEntry};
-use crate::dialect::{AdminCall, AdminFunction, AdminValue, DimensionKind, TableName};
+use crate::catalog::TableEntry;
+use crate::dialect::{AdminCall, AdminFunction, AdminValue, TableName};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::PgType;
 
@@ -116,165 +119,22 @@ impl<'a> Arguments<'a> {
 }
 
 impl Session {
-    pub(super) async fn admin(&mut self, call: &AdminCall) -> Result<Outcome> {
+    pub(super) async fn admin(
+        &mut self,
+        call: &AdminCall,
+        interrupt: &mut Interrupt,
+    ) -> Result<Outcome> {
         let texts = match call.function {
-            AdminFunction::CreateHypertable => return self.create_hypertable(call).await,
+            AdminFunction::CreateHypertable => {
+                return self.create_hypertable(call, interrupt).await;
+            }
             AdminFunction::AddRetentionPolicy => return self.add_retention_policy(call).await,
             AdminFunction::RemoveRetentionPolicy => self.remove_retention_policy(call).await?,
-            AdminFunction::DropChunks => self.drop_chunks(call).await?,
-            AdminFunction::ShowChunks => self.show_chunks(call).await?,
+            AdminFunction::DropChunks => self.drop_chunks(call, interrupt).await?,
+            AdminFunction::ShowChunks => self.show_chunks(call, interrupt).await?,
         };
         let values: ArrayRef = Arc::new(StringArray::from(texts));
         answer(call, vec![values])
-    }
-
-    async fn create_hypertable(&mut self, call: &AdminCall) -> Result<Outcome> {
-        const NAMES: &[&str] = &[
-            "relation",
-            "time_column_name",
-            "partitioning_column",
-            "number_partitions",
-            "associated_schema_name",
-            "associated_table_prefix",
-            "chunk_time_interval",
-            "create_default_indexes",
-            "if_not_exists",
-            "partitioning_func",
-            "migrate_data",
-            "dimension",
-        ];
-        let arguments = Arguments::of(call, NAMES)?;
-        let name = arguments.table()?;
-        let mut writes = self.start_write("create_hypertable")?;
-        let view = self.view_for(&mut writes)?;
-        let entry = self
-            .database
-            .catalogs()
-            .of(&view.state)?
-            .find(&name)?
-            .clone();
-        let result = |created| {
-            let text = format!(
-                "({},{},{},{})",
-                entry.def.id,
-                entry.schema,
-                entry.name,
-                if created { "t" } else { "f" }
-            );
-            match call.column {
-                Some(_) => answer(call, vec![Arc::new(StringArray::from(vec![text]))]),
-                None => answer(
-                    call,
-                    vec![
-                        Arc::new(Int32Array::from(vec![entry.def.id.0 as i32])),
-                        Arc::new(StringArray::from(vec![entry.schema.clone()])),
-                        Arc::new(StringArray::from(vec![entry.name.clone()])),
-                        Arc::new(BooleanArray::from(vec![created])),
-                    ],
-                ),
-            }
-        };
-        if entry.is_time_series() {
-            self.give_back(writes);
-            let message = format!("table \"{}\" is already a hypertable", entry.name);
-            let error = SqlError::new(SqlState::DUPLICATE_OBJECT, message);
-            if !arguments.flag("if_not_exists") {
-                return Err(error);
-            }
-            self.notify(SqlError {
-                message: format!("{}, skipping", error.message),
-                ..error.clone()
-            });
-            return result(false);
-        }
-        let mut wanted = Hypertable::default();
-        // The general form has the dimension in the place of the column's name.
-        let dimension = arguments
-            .get("dimension")
-            .or_else(|| arguments.get("time_column_name"));
-        match dimension {
-            Some(AdminValue::Text(column)) => wanted.time = Some(column.clone()),
-            Some(AdminValue::Dimension {
-                kind: DimensionKind::Range,
-                column,
-                size,
-            }) => {
-                wanted.time = Some(column.clone());
-                if let Some(size) = size {
-                    wanted.chunk_us = arguments.interval(size)?;
-                }
-            }
-            _ => {
-                return Err(
-                    arguments.invalid("the second argument must be the time column or by_range(…)")
-                );
-            }
-        }
-        match arguments.get("partitioning_column") {
-            Some(AdminValue::Text(column)) => wanted.key = Some(column.clone()),
-            Some(_) => return Err(arguments.invalid("the partitioning column must be a name")),
-            None => {}
-        }
-        if let Some(interval) = arguments.get("chunk_time_interval") {
-            wanted.chunk_us = arguments.interval(interval)?;
-        }
-        if !entry.def.primary_key().is_empty() {
-            return Err(SqlError::unsupported(
-                "a primary key on a time-series table",
-            ));
-        }
-        let time = wanted.time_column(&entry.columns)?;
-        let key = wanted
-            .key
-            .as_deref()
-            .map(|key| entry.require_column(key))
-            .transpose()?;
-        let table = view
-            .state
-            .table(entry.def.id)
-            .ok_or_else(|| SqlError::internal("the table is gone"))?;
-        let rows = Scan::new(&view.state, entry.def.id, all_columns(&entry.def))?;
-        if table.rows() > 0 && !arguments.flag("migrate_data") {
-            let message = format!("table \"{}\" is not empty", entry.name);
-            return Err(SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
-                .with_hint("You can migrate data by specifying 'migrate_data => true' when calling this function."));
-        }
-        // The rows of the new table are ordered otherwise: it is a new table under the old name.
-        let columns = entry
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(i, column)| ColumnEntry {
-                name: column.name.clone(),
-                ty: column.ty.clone(),
-                not_null: column.not_null || i == time,
-                default: column.default.clone(),
-            });
-        let layout = Layout::TimeSeries {
-            time,
-            key,
-            chunk_us: wanted.chunk_us,
-            retention_us: None,
-        };
-        let id = self.database.engine().new_table_id();
-        let mut changed = entry_of(id, &entry.schema, &entry.name, columns.collect(), layout)?;
-        changed.oid = entry.oid;
-        writes.put_table((*changed.def).clone());
-        let settings = self.format_settings();
-        for unit in rows.units() {
-            if let Some(batch) = rows.read(unit)? {
-                let count = batch.num_rows();
-                let batch =
-                    super::write::conform(&changed, batch.columns().to_vec(), count, &settings)?;
-                writes.append(id, batch)?;
-            }
-        }
-        // Rows that others add meanwhile would go with the old table.
-        writes.require_unchanged(&view, entry.def.id);
-        writes.drop_table(entry.def.id);
-        writes.put_record(&view, &changed.record_name(), Some(changed.record()));
-        self.finish_write(writes).await?;
-        result(true)
     }
 
     async fn add_retention_policy(&mut self, call: &AdminCall) -> Result<Outcome> {
@@ -376,7 +236,11 @@ impl Session {
         Ok(entry)
     }
 
-    async fn show_chunks(&mut self, call: &AdminCall) -> Result<Vec<Option<String>>> {
+    async fn show_chunks(
+        &mut self,
+        call: &AdminCall,
+        interrupt: &mut Interrupt,
+    ) -> Result<Vec<Option<String>>> {
         let arguments = Arguments::of(call, &["relation", "older_than", "newer_than"])?;
         let view = self.view()?;
         let entry = self
@@ -387,13 +251,16 @@ impl Session {
             .clone();
         let (older, newer) = self.bounds(&arguments).await?;
         let state = view.state.clone();
-        let chunks = self
-            .on_runtime(move || chunks(&state, &entry, older, newer))
-            .await?;
+        let work = async move { chunks(&state, &entry, older, newer) };
+        let chunks = unless(interrupt, self.database.runtime().run(work)).await?;
         Ok(chunks.into_values().map(Some).collect())
     }
 
-    async fn drop_chunks(&mut self, call: &AdminCall) -> Result<Vec<Option<String>>> {
+    async fn drop_chunks(
+        &mut self,
+        call: &AdminCall,
+        interrupt: &mut Interrupt,
+    ) -> Result<Vec<Option<String>>> {
         let arguments = Arguments::of(call, &["relation", "older_than", "newer_than", "verbose"])?;
         let (older, newer) = self.bounds(&arguments).await?;
         if older.is_none() && newer.is_none() {
@@ -409,7 +276,7 @@ impl Session {
             .of(&view.state)?
             .find(&arguments.table()?)?
             .clone();
-        let work = move || -> Result<_> {
+        let work = async move {
             let dropped = chunks(&view.state, &entry, older, newer)?;
             let Some(width) = entry.def.chunk_us() else {
                 return Err(not_a_hypertable(&entry));
@@ -432,11 +299,14 @@ impl Session {
                             rows.values().iter().map(|&row| RowId(row)).collect();
                         writes.delete(&view, entry.def.id, &rows)?;
                     }
+                    // Where an interrupt ends it.
+                    tokio::task::yield_now().await;
                 }
             }
             Ok((writes, dropped))
         };
-        let (writes, dropped) = self.on_runtime(work).await?;
+        let work = self.database.runtime().run(work);
+        let (writes, dropped) = unless(interrupt, work).await?;
         self.finish_write(writes).await?;
         Ok(dropped.into_values().map(Some).collect())
     }
@@ -465,13 +335,6 @@ impl Session {
             };
         }
         Ok((bounds[0], bounds[1]))
-    }
-
-    async fn on_runtime<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        self.database.runtime().run(async move { work() }).await
     }
 }
 

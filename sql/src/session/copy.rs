@@ -31,6 +31,7 @@ pub struct CopyIn {
     writes: Transaction,
     settings: FormatSettings,
     rows: u64,
+    interrupt: Option<Interrupt>,
 }
 
 enum Source {
@@ -41,6 +42,12 @@ enum Source {
 }
 
 impl CopyIn {
+    /// What ends the statement while its rows are awaited: a cancel, or the end of its time.
+    pub fn take_interrupt(&mut self) -> Interrupt {
+        let none = || -> Interrupt { Box::pin(std::future::pending()) };
+        self.interrupt.take().unwrap_or_else(none)
+    }
+
     /// Adds rows, of `columns`. May wait for the disk.
     pub fn append(&mut self, batch: RecordBatch) -> Result<()> {
         let rows = batch.num_rows();
@@ -81,7 +88,7 @@ impl Session {
         match (&copy.direction, &copy.source) {
             (CopyDirection::In, CopySource::Table { name, columns }) => {
                 let entry = catalog.find(name).map_err(without_position)?.clone();
-                self.copy_in(copy, entry, columns).await
+                self.copy_in(copy, entry, columns, interrupt).await
             }
             (CopyDirection::In, CopySource::Query(_)) => Err(SqlError::new(
                 SqlState::SYNTAX_ERROR,
@@ -113,6 +120,7 @@ impl Session {
         copy: &Copy,
         entry: Arc<TableEntry>,
         columns: &[String],
+        interrupt: Interrupt,
     ) -> Result<Outcome> {
         let chosen = chosen(&entry, columns)?;
         check_forced(&entry, &chosen, &copy.options)?;
@@ -135,6 +143,7 @@ impl Session {
             writes,
             settings: self.format_settings(),
             rows: 0,
+            interrupt: Some(interrupt),
             entry,
         }))
     }

@@ -6,6 +6,7 @@
 
 mod activity;
 mod admin;
+mod assign;
 mod clock;
 mod copy;
 mod ddl;
@@ -35,8 +36,8 @@ pub use activity::{Activities, Activity};
 pub use copy::CopyIn;
 use outcome::unless;
 pub use outcome::{
-    Canceller, CopyOut, Notice, Outcome, OutputColumn, Param, Prepared, RowStream, Rows, RowsTag,
-    Severity, TransactionStatus,
+    Canceller, CopyOut, Interrupt, Notice, Outcome, OutputColumn, Param, Prepared, RowStream, Rows,
+    RowsTag, Severity, TransactionStatus,
 };
 pub use server_settings::{ServerSetting, ServerSettings, ServerSource, ServerValue, Unit};
 pub use settings::{Kind, SERVER_VERSION, SETTINGS, Setting, Settings};
@@ -77,6 +78,16 @@ pub struct Session {
     /// By the name that `PREPARE` gave.
     prepared: Arc<HashMap<String, Arc<Prepared>>>,
     canceller: Canceller,
+}
+
+/// Whether a write has a RETURNING.
+fn returns_rows(statement: &Statement) -> bool {
+    match statement {
+        Statement::Insert(insert) => insert.returning.is_some(),
+        Statement::Update(update) => update.returning.is_some(),
+        Statement::Delete(delete) => delete.returning.is_some(),
+        _ => false,
+    }
 }
 
 impl Session {
@@ -212,10 +223,15 @@ impl Session {
     ) -> Result<Outcome> {
         let mut interrupt = self.canceller.interrupt(timeout);
         match statement {
-            Statement::Update(_) | Statement::Delete(_) | Statement::Truncate(_) => {
+            // Rows that the client has been told cannot be taken back by running it again.
+            Statement::Update(_) | Statement::Delete(_) | Statement::Truncate(_)
+                if !returns_rows(statement) =>
+            {
                 self.note_write(statement, text, &params);
             }
             Statement::Insert(_)
+            | Statement::Update(_)
+            | Statement::Delete(_)
             | Statement::Copy(_)
             | Statement::CreateTable(_)
             | Statement::DropTable(_) => {
@@ -230,14 +246,14 @@ impl Session {
             Statement::Insert(insert) => self.insert(insert, text, &params, &mut interrupt).await,
             Statement::Update(update) => self.update(update, text, &params, &mut interrupt).await,
             Statement::Delete(delete) => self.delete(delete, text, &params, &mut interrupt).await,
-            Statement::Truncate(truncate) => self.truncate(truncate).await,
+            Statement::Truncate(truncate) => self.truncate(truncate, &mut interrupt).await,
             Statement::CreateTable(create) => self.create_table(create).await,
             Statement::DropTable(drop) => self.drop_table(drop).await,
             Statement::Explain(explain) => {
                 unless(&mut interrupt, self.explain(explain, text, params)).await
             }
             Statement::Copy(copy) => self.copy(copy, text, interrupt).await,
-            Statement::Admin(call) => self.admin(call).await,
+            Statement::Admin(call) => self.admin(call, &mut interrupt).await,
             Statement::Begin(modes) => self.begin(modes).map(|()| Outcome::Command("BEGIN".into())),
             Statement::Commit { chain } => Ok(Outcome::Command(self.commit(*chain).await?.into())),
             Statement::Rollback { chain } => {

@@ -143,6 +143,12 @@ pub enum RowsTag {
     Call,
     /// `COPY n`
     Copy,
+    /// `INSERT 0 n`
+    Insert,
+    /// `UPDATE n`
+    Update,
+    /// `DELETE n`
+    Delete,
 }
 
 impl RowsTag {
@@ -151,6 +157,9 @@ impl RowsTag {
         match self {
             RowsTag::Select => format!("SELECT {rows}"),
             RowsTag::Copy => format!("COPY {rows}"),
+            RowsTag::Insert => format!("INSERT 0 {rows}"),
+            RowsTag::Update => format!("UPDATE {rows}"),
+            RowsTag::Delete => format!("DELETE {rows}"),
             RowsTag::Show => "SHOW".into(),
             RowsTag::Explain => "EXPLAIN".into(),
             RowsTag::Call => "CALL".into(),
@@ -205,7 +214,7 @@ fn user_request() -> SqlError {
 }
 
 /// Ready when a statement has to end, with the reason.
-pub(super) type Interrupt = Pin<Box<dyn Future<Output = SqlError> + Send>>;
+pub type Interrupt = Pin<Box<dyn Future<Output = SqlError> + Send>>;
 
 /// Waits for `work` unless it is interrupted before.
 pub(super) async fn unless<T>(

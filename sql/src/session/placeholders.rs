@@ -12,13 +12,33 @@ pub(super) fn fill<T: Visit>(tree: &T, given: &mut Vec<Option<PgType>>) {
     let mut found = Found::default();
     let _ = tree.visit(&mut found);
     for (number, ty) in found.types {
-        if given.len() < number {
-            given.resize(number, None);
-        }
-        let slot = &mut given[number - 1];
-        if matches!(slot, None | Some(PgType::Unknown)) {
-            *slot = Some(ty);
-        }
+        fill_one(given, number, ty);
+    }
+}
+
+/// The type of one parameter, unless the client or somebody before gave one.
+pub(super) fn fill_one(given: &mut Vec<Option<PgType>>, number: usize, ty: PgType) {
+    if given.len() < number {
+        given.resize(number, None);
+    }
+    let slot = &mut given[number - 1];
+    if matches!(slot, None | Some(PgType::Unknown)) {
+        *slot = Some(ty);
+    }
+}
+
+/// The number of a parameter that stands alone.
+pub(super) fn number(expr: &Expr) -> Option<usize> {
+    match expr {
+        Expr::Nested(inner) => number(inner),
+        Expr::Value(value) => match &value.value {
+            Value::Placeholder(name) => name
+                .strip_prefix('$')
+                .and_then(|n| n.parse::<usize>().ok())
+                .filter(|number| (1..=PARAMETERS_MAX).contains(number)),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -33,11 +53,7 @@ struct Found {
 
 impl Found {
     fn note(&mut self, expr: &Expr, ty: PgType) {
-        if let Expr::Value(value) = expr
-            && let Value::Placeholder(name) = &value.value
-            && let Some(number) = name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok())
-            && (1..=PARAMETERS_MAX).contains(&number)
-        {
+        if let Some(number) = number(expr) {
             self.types.entry(number).or_insert(ty);
         }
     }

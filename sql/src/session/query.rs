@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef, TimeUnit};
-use datafusion::catalog::MemoryCatalogProviderList;
+use datafusion::catalog::{MemoryCatalogProviderList, TableProvider};
 use datafusion::common::{ParamValues, Result as PlanResult, ScalarValue};
 use datafusion::execution::{
     FunctionRegistry, SendableRecordBatchStream, SessionState, SessionStateBuilder,
@@ -26,7 +26,7 @@ use crate::catalog::{CatalogView, schemas, system};
 use crate::database::DATABASE;
 use crate::dialect::{self, CopyDirection, CopySource, OutputNames, PgTypePlanner, Statement};
 use crate::error::{Result, SqlError, SqlState};
-use crate::plan::TextLiterals;
+use crate::plan::analyzer_rules;
 use crate::plan::errors::from_datafusion;
 use crate::plan::pressure::{admit, go_on};
 use crate::types::PgType;
@@ -53,6 +53,16 @@ impl Session {
 
     /// A planner against a view.
     pub(super) fn planner_of(&self, view: View, row_ids_of: Option<TableId>) -> Result<Planner> {
+        self.planner_with(view, row_ids_of, Vec::new())
+    }
+
+    /// A planner against a view and tables of the statement's own.
+    pub(super) fn planner_with(
+        &self,
+        view: View,
+        row_ids_of: Option<TableId>,
+        extra: Vec<(String, Arc<dyn TableProvider>)>,
+    ) -> Result<Planner> {
         let database = &self.database;
         let catalog = database.catalogs().of(&view.state)?;
         let zone = self.settings.time_zone();
@@ -65,6 +75,7 @@ impl Session {
             time_zone: time_zone.clone(),
             row_ids_of,
             session: info,
+            extra,
         };
         let template = database.template();
         let mut config = template.config().clone();
@@ -81,7 +92,7 @@ impl Session {
             .with_execution_props(execution_props(database.engine().now()))
             .with_catalog_list(Arc::new(list))
             .with_type_planner(Arc::new(ZonedTypes(time_zone.clone())))
-            .with_analyzer_rule(Arc::new(TextLiterals(self.format_settings())))
+            .with_analyzer_rules(analyzer_rules(&self.format_settings()))
             .build();
         for function in functions
             .into_iter()
@@ -180,8 +191,7 @@ impl Session {
                 self.database.runtime().run(work).await
             }
             Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
-                let params = self.describe_write(statement, given).await?;
-                Ok((params, None))
+                self.describe_write(statement, given).await
             }
             Statement::Show(name) => Ok((Vec::new(), Some(self.show_columns(name)))),
             Statement::Explain(explain) => {

@@ -47,7 +47,8 @@ pub(super) fn cast_to(expr: Expr, data_type: DataType) -> Expr {
     }
 }
 
-pub(super) fn call(name: &str, args: Vec<Expr>) -> Expr {
+/// A call of a function.
+pub(crate) fn call(name: &str, args: Vec<Expr>) -> Expr {
     Expr::Function(function_call(name, args))
 }
 

@@ -141,6 +141,11 @@ fn function(message: &str, text: &str) -> Option<SqlError> {
 
 fn no_function(name: &str, types: Option<String>, text: &str) -> SqlError {
     let name = name.to_lowercase();
+    // There is one, in FROM.
+    if name == "generate_series" && types.is_none() {
+        return SqlError::unsupported("a set-returning function here")
+            .with_hint("Call it in FROM.");
+    }
     let call = types.map_or_else(|| name.clone(), |types| format!("{name}({types})"));
     let mut error = SqlError::new(
         SqlState::UNDEFINED_FUNCTION,
@@ -288,6 +293,14 @@ fn clause(message: &str) -> Option<SqlError> {
     {
         let message = format!("GROUP BY position {number} is not in select list");
         (SqlState::INVALID_COLUMN_REFERENCE, message)
+    } else if message.starts_with("Order by index starts at 1") {
+        let message = "ORDER BY position 0 is not in select list".to_owned();
+        (SqlState::INVALID_COLUMN_REFERENCE, message)
+    } else if message.starts_with("InSubquery should only return one column") {
+        (
+            SqlState::SYNTAX_ERROR,
+            "subquery has too many columns".to_owned(),
+        )
     } else if message.starts_with("Too many columns! The subquery should only return one column") {
         (
             SqlState::SYNTAX_ERROR,
@@ -316,6 +329,20 @@ fn clause(message: &str) -> Option<SqlError> {
 }
 
 fn other(message: &str) -> Option<SqlError> {
+    let is_subquery = [
+        "does not support logical expression OuterReferenceColumn",
+        "does not support logical expression ScalarSubquery",
+        "does not support logical expression Exists",
+        "does not support logical expression InSubquery",
+        "orrelated scalar subquery",
+        "null_aware anti join only supports",
+    ];
+    if is_subquery.iter().any(|fault| message.contains(fault)) {
+        return Some(
+            SqlError::unsupported("a correlated or LATERAL subquery of this form")
+                .with_hint("Write it as a join, or compare it with the outer query by = alone."),
+        );
+    }
     if message.contains("scalar subquery") && message.contains("more than one row")
         || message.contains("Scalar subquery") && message.contains("more than one")
     {
