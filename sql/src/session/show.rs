@@ -25,10 +25,11 @@ impl Session {
         }
         if local {
             match (&mut self.open, before) {
-                (Some(open), Some(before)) if open.explicit => {
-                    open.local.push((name.to_owned(), before))
+                // An application's setting that was not there is empty afterwards, as in PostgreSQL.
+                (Some(open), before) if open.explicit => {
+                    open.local
+                        .push((name.to_owned(), before.unwrap_or_default()));
                 }
-                (Some(open), None) if open.explicit => {}
                 (_, before) => {
                     self.settings.set(name, before.as_deref())?;
                     let message = "SET LOCAL can only be used in transaction blocks";

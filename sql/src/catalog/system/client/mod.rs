@@ -18,7 +18,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::definition::{self, Definition};
-use build::{null, words};
+use build::{call, null, words};
 use subquery::{Exists, Subqueries, aggregate, is_aggregate};
 
 /// Rewrites a query. To be called after the dialect's rules, which give columns their names.
@@ -31,6 +31,13 @@ struct Selects;
 
 impl VisitorMut for Selects {
     type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Some(rows) = numbered_elements(expr) {
+            *expr = rows;
+        }
+        ControlFlow::Continue(())
+    }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
         view_of_function(factor);
@@ -51,6 +58,30 @@ impl VisitorMut for Selects {
         let _ = VisitMut::visit(&mut select.projection, &mut Exists);
         let _ = VisitMut::visit(select, &mut TableOids { tables: &tables });
         ControlFlow::Continue(())
+    }
+}
+
+/// `generate_subscripts(array, 1)` and `information_schema._pg_expandarray(array)`, which are rows.
+fn numbered_elements(expr: &mut Expr) -> Option<Expr> {
+    let Expr::Function(function) = expr else {
+        return None;
+    };
+    let FunctionArguments::List(list) = &mut function.args else {
+        return None;
+    };
+    let numbered = match (&words(&function.name)[..], &mut list.args[..]) {
+        (["generate_subscripts"], [_, dimension]) if dimension.to_string() == "1" => {
+            "array_subscripts"
+        }
+        (["information_schema", "_pg_expandarray"], [_]) => "expand_array",
+        _ => return None,
+    };
+    match &mut list.args[0] {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(array)) => {
+            let array = std::mem::replace(array, Expr::Value(Value::Null.into()));
+            Some(call("unnest", vec![call(numbered, vec![array])]))
+        }
+        _ => None,
     }
 }
 

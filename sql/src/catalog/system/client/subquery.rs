@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::build::{call, call_with_star, null, when, words};
-use super::{correlation, system_tables};
+use super::{correlation, is_empty, system_tables};
 
 /// `EXISTS (SELECT …)` among the results of a query, which DataFusion has in WHERE alone, is a count.
 pub(super) struct Exists;
@@ -63,10 +63,18 @@ impl VisitorMut for Subqueries {
         if tables.is_empty() || tables.len() != relations {
             return ControlFlow::Continue(());
         }
+        let is_never = tables
+            .iter()
+            .any(|table| table.required && is_empty(table.definition));
         let Some(item) = only_result(query) else {
             return ControlFlow::Continue(());
         };
         match aggregate(item) {
+            // Of a table without rows: what the value would be is never computed.
+            None | Some("first_value") if is_never => {
+                *expr = null(DataType::Text);
+                return ControlFlow::Continue(());
+            }
             Some("array_agg") => {
                 let subquery = std::mem::replace(expr, Expr::Value(Value::Null.into()));
                 *expr = call("array_or_empty", vec![subquery]);

@@ -11,7 +11,9 @@
 //! | `registry` | the `reg…` types, which are oids that know names |
 //! | `size` | rows and bytes |
 //! | `empty` | `ARRAY(SELECT …)` without rows |
+//! | `arrays` | the numbers of an array's elements |
 
+mod arrays;
 mod describe;
 mod empty;
 mod registry;
@@ -91,7 +93,10 @@ pub(super) fn all(context: &Arc<Context>) -> Vec<Arc<ScalarUDF>> {
             context: context.clone(),
         }))
     });
-    functions.chain([empty::array_or_empty()]).collect()
+    functions
+        .chain([empty::array_or_empty()])
+        .chain(arrays::functions())
+        .collect()
 }
 
 struct SystemFunction {
