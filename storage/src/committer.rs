@@ -71,7 +71,7 @@ pub(crate) struct Committer {
     pub(crate) wal: Wal,
     /// The newest state, whose commits may not be synced yet.
     pub(crate) staged: Arc<State>,
-    /// What the manifest holds.
+    /// What the manifest holds; without rows in memory.
     pub(crate) persisted: Arc<State>,
     pub(crate) sealed: Sequence,
     pub(crate) frozen: Option<Sequence>,
@@ -345,7 +345,7 @@ impl Committer {
             run.segment.keep();
         }
         if let Err(e) = written {
-            self.doubt = Some(next);
+            self.doubt = Some(next.without_memory());
             return Err(e);
         }
         fail::fail_point!("manifest.after_commit");
@@ -363,8 +363,8 @@ impl Committer {
             .filter(|segment| !still(segment))
             .for_each(|segment| segment.forget());
         self.shared.moves.push(next.generation, moves);
+        self.persisted = Arc::new(next.without_memory());
         self.staged = Arc::new(next);
-        self.persisted = self.staged.clone();
         self.sealed = sealed;
         Ok(())
     }

@@ -65,6 +65,24 @@ impl State {
         self.tables.get(&id)
     }
 
+    /// The same without rows in memory, which would stay there as long as this state.
+    pub(crate) fn without_memory(&self) -> State {
+        let bare = |table: &Arc<TableState>| {
+            if table.memory.is_empty() {
+                return table.clone();
+            }
+            Arc::new(TableState {
+                memory: Vec::new(),
+                ..(**table).clone()
+            })
+        };
+        let tables = self.tables.iter().map(|(&id, table)| (id, bare(table)));
+        State {
+            tables: Arc::new(tables.collect()),
+            ..self.clone()
+        }
+    }
+
     /// Memory held by rows that are not in segments, in bytes.
     pub fn memory_bytes(&self) -> usize {
         self.tables.values().map(|t| t.memory_bytes()).sum()

@@ -57,6 +57,43 @@ fn a_call_while_work_is_under_way_is_not_lost() {
 }
 
 #[test]
+fn rows_that_are_gone_leave_memory_whatever_was_merged_meanwhile() {
+    let dir = TempDir::new().expect("a directory");
+    let vfs = Arc::new(FaultVfs::new(1));
+    let engine = Engine::open(vfs, dir.path(), tiny()).expect("the engine opens");
+    let mut setup = engine.begin();
+    setup.put_table(events(EVENTS));
+    setup.commit_wait().expect("a table");
+    let add = |time| {
+        let rows: Vec<_> = (0..50).map(|key| (key, time, None, None)).collect();
+        let mut writes = engine.begin();
+        writes.append(EVENTS, batch(&rows)).expect("appended");
+        writes.commit_wait().expect("committed");
+    };
+    for time in 0..tiny().compaction_runs as i64 {
+        add(time);
+        engine.seal().expect("sealed");
+    }
+    add(10);
+    let chunk = {
+        let state = engine.state();
+        Arc::downgrade(&state.table(EVENTS).expect("a table").memory[0].chunk)
+    };
+    engine.compact().expect("merged");
+    let mut writes = engine.begin();
+    let view = writes.view(None).expect("a view");
+    writes.clear(&view, EVENTS).expect("cleared");
+    drop(view);
+    writes.commit_wait().expect("committed");
+    // The committer lets go of the state before a moment after it has answered.
+    let started = Instant::now();
+    while chunk.strong_count() > 0 {
+        assert!(started.elapsed() < Duration::from_secs(10), "still held");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
 fn writers_are_slowed_and_memory_is_sealed_when_it_runs_out() {
     let dir = TempDir::new().expect("a directory");
     let options = Options {

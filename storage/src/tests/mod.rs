@@ -2,6 +2,7 @@
 
 mod background;
 mod check;
+mod merges;
 mod model;
 mod moves;
 
