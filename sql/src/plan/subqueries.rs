@@ -29,8 +29,8 @@ use datafusion::logical_expr::expr::{
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
 use datafusion::logical_expr::{
-    Expr, Filter, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, binary_expr, lit,
-    not,
+    Expr, Filter, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, Projection, Subquery,
+    binary_expr, lit, not,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -135,20 +135,17 @@ fn computed_below(plan: LogicalPlan) -> Result<LogicalPlan> {
     let schema = merge_schema(&plan.inputs());
     let columns = plan.schema().columns();
     let names = NamePreserver::new(&plan);
+    // DataFusion cannot tell two orders alike that ask for a value which is not there yet.
+    let is_sort = matches!(plan, LogicalPlan::Sort(_));
     let mut computed = Vec::new();
     let plan = plan
         .map_expressions(|expr| {
             let name = names.save(&expr);
-            let expr = expr.transform_up(|expr| {
-                let is_subquery = subquery_of(&expr).is_some();
-                let done = value(expr, &schema, false)?;
-                if !is_subquery || !has_correlated(&done.data)? {
-                    return Ok(done);
-                }
-                let name = format!("subquery\u{1}{}", computed.len());
-                computed.push(done.data.alias(&name));
-                Ok(Transformed::yes(Expr::Column(Column::from_name(name))))
-            })?;
+            let expr = expr
+                .transform_up(|expr| value(expr, &schema, false))?
+                .transform_data(|expr| {
+                    expr.transform_up(|expr| below(expr, is_sort, &mut computed))
+                })?;
             Ok(expr.update_data(|expr| name.restore(expr)))
         })
         .data()?;
@@ -177,6 +174,43 @@ fn computed_below(plan: LogicalPlan) -> Result<LogicalPlan> {
     LogicalPlanBuilder::from(plan)
         .project(columns.into_iter().map(Expr::Column))?
         .build()
+}
+
+/// A correlated subquery, or any, as a column that the projection below has.
+fn below(expr: Expr, any: bool, computed: &mut Vec<Expr>) -> Result<Transformed<Expr>> {
+    match expr {
+        Expr::ScalarSubquery(subquery) if any || is_correlated(&subquery) => {
+            let name = format!("subquery\u{1}{}", computed.len());
+            computed.push(Expr::ScalarSubquery(subquery).alias(&name));
+            Ok(Transformed::yes(Expr::Column(Column::from_name(name))))
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+/// The column under a name of its own: a cast would have the name of what is cast, which DataFusion
+/// puts beside it where the subquery compares it with the query outside.
+fn named(subquery: Subquery) -> Result<Subquery> {
+    let plan = match subquery.subquery.as_ref() {
+        LogicalPlan::Projection(projection) if projection.expr.len() == 1 => {
+            let column = projection.expr[0].clone().unalias().alias("value\u{1}");
+            Projection::try_new(vec![column], projection.input.clone())?
+        }
+        _ => return Ok(subquery),
+    };
+    Ok(Subquery {
+        subquery: Arc::new(LogicalPlan::Projection(plan)),
+        ..subquery
+    })
+}
+
+/// What is looked for moves into the subquery, where a correlated one would be two levels in.
+fn refuse_correlated(expr: &Expr) -> Result<()> {
+    if has_correlated(expr)? {
+        let error = SqlError::unsupported("a correlated subquery before IN (subquery)");
+        return Err(DataFusionError::External(Box::new(error)));
+    }
+    Ok(())
 }
 
 fn has_correlated(expr: &Expr) -> Result<bool> {
@@ -208,8 +242,10 @@ fn condition_of_filter(expr: Expr, schema: &DFSchema, is_whole: bool) -> Result<
             expr,
             subquery,
             negated,
-        }) if !negated || is_whole && !is_correlated(&subquery) => {
+        }) if !negated || is_whole && is_column(&expr) && !is_correlated(&subquery) => {
             // DataFusion's anti join knows NULLs, with one column to join by.
+            refuse_correlated(&expr)?;
+            let subquery = named(subquery)?;
             let expr = expr.transform_up(|expr| value(expr, schema, true)).data()?;
             Ok(Expr::InSubquery(InSubquery::new(
                 Box::new(expr),
@@ -263,10 +299,13 @@ fn value(expr: Expr, schema: &DFSchema, in_filter: bool) -> Result<Transformed<E
             subquery,
             negated,
         }) => {
-            let found = is_in(*expr, &subquery, schema)?;
+            let found = is_in(*expr, &named(subquery)?, schema)?;
             Ok(Transformed::yes(if negated { not(found) } else { found }))
         }
-        Expr::SetComparison(comparison) => Ok(Transformed::yes(compared(comparison, schema)?)),
+        Expr::SetComparison(mut comparison) => {
+            comparison.subquery = named(comparison.subquery)?;
+            Ok(Transformed::yes(compared(comparison, schema)?))
+        }
         Expr::ScalarSubquery(subquery) => scalar(subquery),
         other => Ok(Transformed::no(other)),
     }
@@ -277,6 +316,14 @@ fn as_in_value(expr: Expr) -> Expr {
     match expr {
         expr @ Expr::SetComparison(_) => as_in(expr),
         other => other,
+    }
+}
+
+fn is_column(expr: &Expr) -> bool {
+    match expr {
+        Expr::Column(_) => true,
+        Expr::Cast(cast) => is_column(&cast.expr),
+        _ => false,
     }
 }
 

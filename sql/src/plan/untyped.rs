@@ -227,11 +227,14 @@ fn united(union: Union) -> Result<Transformed<LogicalPlan>> {
                 continue;
             }
             // A number's digits are its own, not those of the column.
-            let field = match PgType::of_field(&wanted) {
-                PgType::Numeric { .. } => PgType::NUMERIC.field("", true),
-                _ => wanted.as_ref().clone().with_name("").with_nullable(true),
+            let cast = match PgType::of_field(&wanted) {
+                PgType::Numeric { .. } => Cast::new(Box::new(inner), PgType::NUMERIC.arrow()),
+                _ => {
+                    let field = wanted.as_ref().clone().with_name("").with_nullable(true);
+                    Cast::new_from_field(Box::new(inner), Arc::new(field))
+                }
             };
-            let cast = Expr::Cast(Cast::new_from_field(Box::new(inner), Arc::new(field)));
+            let cast = Expr::Cast(cast);
             let mut items = projection.expr.clone();
             items[column] = cast.alias(name);
             let projection = Projection::try_new(items, projection.input.clone())?;

@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::build::{cast_to, empty_select, take};
+use crate::types::PgType;
 
 /// Casts them, as far as the other rows tell their type themselves.
 pub(super) fn by_other_rows<T: VisitMut>(tree: &mut T) {
@@ -26,17 +27,8 @@ impl VisitorMut for Untyped {
         {
             let width = values.rows.iter().map(|row| row.content.len()).min();
             for column in 0..width.unwrap_or(0) {
-                let cells = || values.rows.iter().map(|row| &row.content[column]);
-                if !cells().any(is_untyped) {
-                    continue;
-                }
-                let Some(ty) = cells().find_map(type_of) else {
-                    continue;
-                };
                 let cells = values.rows.iter_mut().map(|row| &mut row.content[column]);
-                for cell in cells.filter(|cell| is_untyped(cell)) {
-                    *cell = cast_to(take(cell), ty.clone());
-                }
+                unite(cells.collect());
             }
         }
         if let SetExpr::Values(values) = &mut *query.body
@@ -54,6 +46,45 @@ impl VisitorMut for Untyped {
             }
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// Casts the cells of a column that have no type.
+fn unite(cells: Vec<&mut Expr>) {
+    let types: Vec<DataType> = cells.iter().filter_map(|cell| type_of(cell)).collect();
+    let cast = cells
+        .iter()
+        .find(|cell| !is_number(cell) && type_of(cell).is_some());
+    let has_cast = cast.is_some();
+    let widest = |ty: DataType| types.contains(&ty).then_some(ty);
+    let wanted = cast
+        .and_then(|cell| type_of(cell))
+        .or_else(|| widest(NUMERIC))
+        .or_else(|| widest(DataType::BigInt(None)))
+        .or_else(|| types.first().cloned());
+    // Lengths and digits are those of one cell, not of the column.
+    let wanted = match wanted.map(|ty| (PgType::from_ast(&ty), ty)) {
+        None | Some((Ok(PgType::Text | PgType::Varchar(_) | PgType::Char(_)), _)) => return,
+        Some((Ok(PgType::Numeric { .. }), _)) => NUMERIC,
+        Some((_, ty)) => ty,
+    };
+    let has_untyped = cells.iter().any(|cell| is_untyped(cell));
+    for cell in cells {
+        // Where one number is cast all must be, for DataFusion to see one type.
+        let is_number = wanted == NUMERIC && (has_untyped || has_cast) && is_number(cell);
+        if is_untyped(cell) || is_number {
+            *cell = cast_to(take(cell), wanted.clone());
+        }
+    }
+}
+
+const NUMERIC: DataType = DataType::Numeric(ExactNumberInfo::None);
+
+fn is_number(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) | Expr::UnaryOp { expr: inner, .. } => is_number(inner),
+        Expr::Value(value) => matches!(value.value, Value::Number(..)),
+        _ => false,
     }
 }
 

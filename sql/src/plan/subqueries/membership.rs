@@ -10,7 +10,7 @@ use datafusion::logical_expr::{
     Expr, ExprSchemable, LogicalPlanBuilder, Operator, Subquery, binary_expr, lit, not, when,
 };
 
-use super::{aggregate_of, aggregated, first_column, like};
+use super::{aggregate_of, aggregated, first_column, like, refuse_correlated};
 use crate::error::SqlError;
 
 /// Whether `x` is among the rows: true, else NULL where a NULL might be it, else false.
@@ -100,6 +100,7 @@ fn to_outer(expr: Expr, schema: &DFSchema) -> Result<Expr> {
         let error = SqlError::unsupported("a subquery that refers to a query two levels out");
         return Err(DataFusionError::External(Box::new(error)));
     }
+    refuse_correlated(&expr)?;
     expr.transform_up(|expr| match expr {
         Expr::Column(column) => {
             let field = Arc::clone(schema.qualified_field_from_column(&column)?.1);
