@@ -151,12 +151,19 @@ fn template(threads: usize) -> SessionState {
     options.execution.collect_statistics = true;
     let mut state = SessionStateBuilder::new()
         .with_config(config)
+        .with_expr_planners(crate::plan::expr_planners())
         .with_default_features()
         .build();
     use datafusion::execution::FunctionRegistry;
     // DataFusion's reads another pattern language: no answer is better than a wrong one.
     // A series is rows here; DataFusion's function would build all of it as one list.
-    for name in ["to_char", "date_format", "generate_series", "range"] {
+    for name in [
+        "to_char",
+        "date_format",
+        "to_date",
+        "generate_series",
+        "range",
+    ] {
         let _ = state.deregister_udf(name);
     }
     for function in functions::scalar_functions() {

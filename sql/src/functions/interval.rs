@@ -1,25 +1,87 @@
-//! `interval * number` and `interval / number`, which DataFusion's operators do not have.
+//! `interval * number`, `interval / number` and the order of intervals, which DataFusion's operators
+//! do not have.
 //!
 //! As `interval_mul` of PostgreSQL: the fraction of a month becomes days of 30 a month, the
-//! fraction of a day becomes time.
+//! fraction of a day becomes time. As `interval_cmp`: a month is 30 days, a day 24 hours.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use datafusion::arrow::array::{Array, AsArray, IntervalMonthDayNanoArray};
-use datafusion::arrow::compute::cast;
+use datafusion::arrow::array::{Array, AsArray, Decimal128Array, IntervalMonthDayNanoArray};
 use datafusion::arrow::datatypes::{
     DataType, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
 };
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::Result;
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use super::columns::evaluate;
 use super::fault;
 use crate::error::SqlState;
 
 const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 const DAY_US: f64 = 86_400e6;
+
+static MULTIPLY: LazyLock<ScalarUDF> = LazyLock::new(|| ScalarUDF::from(Scale::multiply()));
+static DIVIDE: LazyLock<ScalarUDF> = LazyLock::new(|| ScalarUDF::from(Scale::divide()));
+static ORDER: LazyLock<ScalarUDF> = LazyLock::new(|| ScalarUDF::from(Order::new()));
+
+/// `interval * number`
+pub(crate) fn interval_multiply(interval: Expr, number: Expr) -> Expr {
+    MULTIPLY.call(vec![interval, number])
+}
+
+/// `interval / number`
+pub(crate) fn interval_divide(interval: Expr, number: Expr) -> Expr {
+    DIVIDE.call(vec![interval, number])
+}
+
+/// The number by which intervals are compared.
+pub(crate) fn interval_order(interval: Expr) -> Expr {
+    ORDER.call(vec![interval])
+}
+
+/// The number by which intervals are compared: microseconds.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Order {
+    signature: Signature,
+}
+
+impl Order {
+    fn new() -> Self {
+        Order {
+            signature: Signature::exact(vec![INTERVAL], Volatility::Immutable),
+        }
+    }
+}
+
+impl ScalarUDFImpl for Order {
+    fn name(&self) -> &str {
+        "interval_order"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Decimal128(38, 0))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        evaluate(&args, |columns, _| {
+            let intervals = columns[0].as_primitive::<IntervalMonthDayNanoType>();
+            let out: Decimal128Array = intervals.unary(microseconds);
+            Ok(Arc::new(out.with_precision_and_scale(38, 0)?))
+        })
+    }
+}
+
+/// The length of an interval, its months of 30 days.
+pub(super) fn microseconds(interval: IntervalMonthDayNano) -> i128 {
+    let days = i128::from(interval.months) * 30 + i128::from(interval.days);
+    days * DAY_US as i128 + i128::from(interval.nanoseconds / 1000)
+}
 
 /// One of the two.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -61,35 +123,26 @@ impl ScalarUDFImpl for Scale {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let scalar = args
-            .args
-            .iter()
-            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        let rows = if scalar { 1 } else { args.number_rows };
-        let intervals = cast(&args.args[0].clone().into_array(rows)?, &INTERVAL)?;
-        let intervals = intervals.as_primitive::<IntervalMonthDayNanoType>();
-        let factors = cast(&args.args[1].clone().into_array(rows)?, &DataType::Float64)?;
-        let factors = factors.as_primitive::<Float64Type>();
-        let mut out = IntervalMonthDayNanoArray::builder(rows);
-        for row in 0..rows {
-            if intervals.is_null(row) || factors.is_null(row) {
-                out.append_null();
-                continue;
+        evaluate(&args, |columns, rows| {
+            let intervals = columns[0].as_primitive::<IntervalMonthDayNanoType>();
+            let factors = columns[1].as_primitive::<Float64Type>();
+            let mut out = IntervalMonthDayNanoArray::builder(rows);
+            for row in 0..rows {
+                if intervals.is_null(row) || factors.is_null(row) {
+                    out.append_null();
+                    continue;
+                }
+                let (interval, factor) = (intervals.value(row), factors.value(row));
+                out.append_value(if !self.divides {
+                    scale(interval, |part| part * factor)?
+                } else if factor == 0.0 {
+                    return Err(fault(SqlState::DIVISION_BY_ZERO, "division by zero"));
+                } else {
+                    scale(interval, |part| part / factor)?
+                });
             }
-            let (interval, factor) = (intervals.value(row), factors.value(row));
-            out.append_value(if !self.divides {
-                scale(interval, |part| part * factor)?
-            } else if factor == 0.0 {
-                return Err(fault(SqlState::DIVISION_BY_ZERO, "division by zero"));
-            } else {
-                scale(interval, |part| part / factor)?
-            });
-        }
-        let out = Arc::new(out.finish()) as _;
-        if scalar {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&out, 0)?));
-        }
-        Ok(ColumnarValue::Array(out))
+            Ok(Arc::new(out.finish()))
+        })
     }
 }
 

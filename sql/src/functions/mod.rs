@@ -1,10 +1,18 @@
 //! Functions that PostgreSQL and TimescaleDB have and DataFusion has not: pure ones, which need
-//! nothing but their arguments. Functions of the session and of the catalog are registered there.
+//! nothing but their arguments, and some that need the session's zone. Functions of the catalog are
+//! registered there.
 
+mod arithmetic;
 mod bookend;
+mod cast;
+mod columns;
+mod common;
+mod datetime;
+mod float;
 mod format;
 mod format_type;
 mod interval;
+mod limits;
 mod only_value;
 mod quote;
 mod simple;
@@ -23,6 +31,11 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 use crate::error::{SqlError, SqlState};
 
+pub(crate) use arithmetic::{Checked, Operation};
+pub(crate) use cast::{Convert, convert, differs as cast_differs};
+pub(crate) use datetime::{Series, functions as session_functions};
+pub(crate) use float::FloatFunction;
+pub(crate) use interval::{interval_divide, interval_multiply, interval_order};
 pub(crate) use only_value::{only_value, up_to_two};
 pub use time_bucket::{Bucketer, Width};
 pub use version::VERSION;
@@ -48,6 +61,8 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
                 .map(|function| Arc::new(ScalarUDF::from(function))),
         );
     }
+    functions.extend(limits::functions().into_iter().map(|f| Arc::new(f.into())));
+    functions.extend(common::functions().into_iter().map(|f| Arc::new(f.into())));
     functions
 }
 

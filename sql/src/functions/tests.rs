@@ -19,6 +19,7 @@ use crate::dialect::tests::golden;
 use crate::dialect::{OutputNames, PgTypePlanner, Statement, parse, rewrite_query};
 use crate::error::SqlError;
 use crate::plan::errors::from_datafusion;
+use crate::types::FormatSettings;
 
 /// An engine with our functions and a table of five orders.
 pub(crate) fn engine() -> SessionContext {
@@ -28,11 +29,16 @@ pub(crate) fn engine() -> SessionContext {
         .set_bool("datafusion.sql_parser.collect_spans", true);
     let state = SessionStateBuilder::new()
         .with_config(config)
+        .with_expr_planners(crate::plan::expr_planners())
         .with_default_features()
         .with_type_planner(Arc::new(PgTypePlanner))
+        .with_analyzer_rules(crate::plan::analyzer_rules(&FormatSettings::default()))
         .build();
     let context = SessionContext::new_with_state(state);
     for function in super::scalar_functions() {
+        context.register_udf(function.as_ref().clone());
+    }
+    for function in super::session_functions(&FormatSettings::default()) {
         context.register_udf(function.as_ref().clone());
     }
     for function in super::aggregate_functions() {

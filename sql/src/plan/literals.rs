@@ -81,8 +81,10 @@ fn readable(field: &FieldRef) -> Option<PgType> {
         | DataType::Time64(_)
         | DataType::Timestamp(..)
         | DataType::Interval(_)
-        | DataType::FixedSizeBinary(16)
-        | DataType::Binary => Some(PgType::of_field(field)),
+        | DataType::Binary
+        | DataType::List(_) => Some(PgType::of_field(field)),
+        // Functions that pass a uuid on may have lost its name.
+        DataType::FixedSizeBinary(16) => Some(PgType::Uuid),
         _ => None,
     }
 }

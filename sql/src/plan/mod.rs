@@ -4,12 +4,15 @@
 pub mod errors;
 mod literals;
 mod memory;
+mod operators;
 pub(crate) mod pressure;
 mod pushdown;
 mod runtime;
 mod scan;
+mod semantics;
 mod subqueries;
 mod table;
+mod unknowns;
 mod untyped;
 
 pub(crate) use memory::{QueryPool, query_environment};
@@ -19,18 +22,28 @@ pub use table::SliceTable;
 
 use std::sync::Arc;
 
+use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::Analyzer;
 
 use crate::types::FormatSettings;
 
+/// What settles operators while a query is planned; before DataFusion's own.
+pub(crate) fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
+    vec![Arc::new(operators::PgOperators)]
+}
+
 /// The rules between planning and optimizing, DataFusion's among them.
 pub(crate) fn analyzer_rules(
     settings: &FormatSettings,
 ) -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(untyped::Untyped)];
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
+        Arc::new(untyped::Untyped),
+        Arc::new(unknowns::UnknownLiterals),
+    ];
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(literals::TextLiterals(settings.clone())));
+    rules.push(Arc::new(semantics::PgExpressions(settings.clone())));
     rules.push(Arc::new(subqueries::Subqueries));
     rules
 }

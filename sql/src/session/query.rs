@@ -26,6 +26,7 @@ use crate::catalog::{CatalogView, schemas, system};
 use crate::database::DATABASE;
 use crate::dialect::{self, CopyDirection, CopySource, OutputNames, PgTypePlanner, Statement};
 use crate::error::{Result, SqlError, SqlState};
+use crate::functions;
 use crate::plan::analyzer_rules;
 use crate::plan::errors::from_datafusion;
 use crate::plan::pressure::{admit, go_on};
@@ -68,7 +69,7 @@ impl Session {
         let zone = self.settings.time_zone();
         let time_zone: Arc<str> = zone.to_string().into();
         let info = self.info();
-        let functions = system::functions(&catalog, &view.state, &info);
+        let of_catalog = system::functions(&catalog, &view.state, &info);
         let catalog_view = CatalogView {
             state: view.state.clone(),
             catalog,
@@ -86,21 +87,24 @@ impl Session {
             use datafusion::catalog::CatalogProviderList;
             list.register_catalog(name, provider);
         }
+        let settings = self.format_settings();
         let mut state = SessionStateBuilder::new_from_existing(template.clone())
             .with_config(config)
             .with_runtime_env(database.environment())
             .with_execution_props(execution_props(database.engine().now()))
             .with_catalog_list(Arc::new(list))
             .with_type_planner(Arc::new(ZonedTypes(time_zone.clone())))
-            .with_analyzer_rules(analyzer_rules(&self.format_settings()))
+            .with_analyzer_rules(analyzer_rules(&settings))
             .build();
-        for function in functions
+        for function in of_catalog
             .into_iter()
             .chain(clock::functions(database.engine().now(), &time_zone))
             .chain([sleep::function()])
+            .chain(functions::session_functions(&settings))
         {
             state.register_udf(function).map_err(internal)?;
         }
+        state.register_udtf("generate_series", Arc::new(functions::Series(settings)));
         Ok(Planner { state, view })
     }
 

@@ -1,16 +1,11 @@
 //! What INSERT, UPDATE and COPY share: rows made to fit a table.
 
-use std::sync::Arc;
-
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::DataType;
-use arrow::util::display::FormatOptions;
-use datafusion::error::DataFusionError;
+use arrow::datatypes::Field;
 
 use crate::catalog::TableEntry;
 use crate::error::{Result, SqlError, SqlState};
-use crate::plan::errors::from_datafusion;
+use crate::functions;
 use crate::types::{ColumnBuilder, Encoder, Format, FormatSettings, PgType};
 
 /// The columns as a batch of the table: each converted to its column's type, none null that must
@@ -49,7 +44,7 @@ fn failing_row(columns: &[ArrayRef], row: usize, settings: &FormatSettings) -> S
         if values.is_null(row) {
             return "null".into();
         }
-        let field = arrow::datatypes::Field::new("", values.data_type().clone(), true);
+        let field = Field::new("", values.data_type().clone(), true);
         let mut out = Vec::new();
         if let Ok(encoder) = Encoder::new(&field, values, Format::Text, settings) {
             encoder.write(row, &mut out);
@@ -59,47 +54,28 @@ fn failing_row(columns: &[ArrayRef], row: usize, settings: &FormatSettings) -> S
     columns.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
-/// Values as the type: text is read as PostgreSQL reads it, the rest is cast.
+/// Values as the type: as an assignment casts them, `character varying(n)` and its like checked.
 pub(super) fn convert(
     values: &ArrayRef,
     ty: &PgType,
     settings: &FormatSettings,
 ) -> Result<ArrayRef> {
-    let wanted = ty.arrow();
-    let is_text = matches!(
-        values.data_type(),
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
-    );
     let has_limit = matches!(
         ty,
         PgType::Varchar(Some(_)) | PgType::Char(_) | PgType::Json | PgType::Jsonb
     );
-    if *values.data_type() == wanted && !has_limit {
-        return Ok(values.clone());
+    let from = Field::new("", values.data_type().clone(), true);
+    let converted = functions::convert(values, &from, &ty.field("", true), settings)?;
+    if !has_limit {
+        return Ok(converted);
     }
-    if is_text && (wanted != DataType::Utf8 || has_limit) {
-        let texts = arrow::compute::cast(values, &DataType::Utf8).map_err(cannot_cast)?;
-        let texts = texts.as_string::<i32>();
-        let mut builder = ColumnBuilder::new(ty, texts.len(), settings);
-        for text in texts {
-            match text {
-                Some(text) => builder.append_text(text.as_bytes())?,
-                None => builder.append_null(),
-            }
+    let texts = converted.as_string::<i32>();
+    let mut builder = ColumnBuilder::new(ty, texts.len(), settings);
+    for text in texts {
+        match text {
+            Some(text) => builder.append_text(text.as_bytes())?,
+            None => builder.append_null(),
         }
-        return Ok(builder.finish());
     }
-    let options = CastOptions {
-        safe: false,
-        format_options: FormatOptions::default(),
-    };
-    let cast = cast_with_options(values, &wanted, &options).map_err(cannot_cast)?;
-    if has_limit && *cast.data_type() == DataType::Utf8 && !is_text {
-        return convert(&(Arc::clone(&cast)), ty, settings);
-    }
-    Ok(cast)
-}
-
-fn cannot_cast(error: arrow::error::ArrowError) -> SqlError {
-    from_datafusion(DataFusionError::from(error), "")
+    Ok(builder.finish())
 }

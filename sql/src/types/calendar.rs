@@ -5,18 +5,18 @@
 //! 0 is 1 BC. Days count from 1970-01-01.
 
 /// Microseconds of a day.
-pub(super) const DAY_US: i64 = 86_400_000_000;
+pub(crate) const DAY_US: i64 = 86_400_000_000;
 /// Days from 1970-01-01 to 2000-01-01, the day that binary values count from.
-pub(super) const DAYS_TO_2000: i32 = 10_957;
+pub(crate) const DAYS_TO_2000: i32 = 10_957;
 /// Julian day of 1970-01-01.
-pub(super) const JULIAN_DAY_OF_1970: i64 = 2_440_588;
+pub(crate) const JULIAN_DAY_OF_1970: i64 = 2_440_588;
 /// 4714-11-24 BC, Julian day 0: the first date.
-pub(super) const DATE_MIN: i64 = -JULIAN_DAY_OF_1970;
+pub(crate) const DATE_MIN: i64 = -JULIAN_DAY_OF_1970;
 /// 5874897-12-31: the last date.
-pub(super) const DATE_MAX: i64 = 2_147_483_493 - JULIAN_DAY_OF_1970;
+pub(crate) const DATE_MAX: i64 = 2_147_483_493 - JULIAN_DAY_OF_1970;
 
 /// Names of months, from January.
-pub(super) const MONTHS: [&str; 12] = [
+pub(crate) const MONTHS: [&str; 12] = [
     "January",
     "February",
     "March",
@@ -31,7 +31,7 @@ pub(super) const MONTHS: [&str; 12] = [
     "December",
 ];
 /// Names of weekdays, from Sunday.
-pub(super) const WEEKDAYS: [&str; 7] = [
+pub(crate) const WEEKDAYS: [&str; 7] = [
     "Sunday",
     "Monday",
     "Tuesday",
@@ -43,7 +43,7 @@ pub(super) const WEEKDAYS: [&str; 7] = [
 
 /// Days since 1970-01-01 of a date; `month` is 1..=12, `day` may run over.
 #[inline]
-pub(super) fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
+pub(crate) fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);
@@ -55,7 +55,7 @@ pub(super) fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
 
 /// Year, month and day of days since 1970-01-01.
 #[inline]
-pub(super) fn civil_from_days(days: i64) -> (i64, u32, u32) {
+pub(crate) fn civil_from_days(days: i64) -> (i64, u32, u32) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
@@ -70,7 +70,7 @@ pub(super) fn civil_from_days(days: i64) -> (i64, u32, u32) {
 }
 
 /// Days of a month.
-pub(super) fn days_of_month(year: i64, month: u32) -> u32 {
+pub(crate) fn days_of_month(year: i64, month: u32) -> u32 {
     match month {
         2 if is_leap(year) => 29,
         2 => 28,
@@ -80,11 +80,11 @@ pub(super) fn days_of_month(year: i64, month: u32) -> u32 {
 }
 
 /// Whether a year has 366 days.
-pub(super) fn is_leap(year: i64) -> bool {
+pub(crate) fn is_leap(year: i64) -> bool {
     year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
 }
 
 /// The weekday of days since 1970-01-01; Sunday is 0.
-pub(super) fn weekday(days: i64) -> usize {
+pub(crate) fn weekday(days: i64) -> usize {
     (days + 4).rem_euclid(7) as usize
 }

@@ -27,7 +27,7 @@ mod binary_in;
 mod binary_out;
 mod builder;
 mod bytes;
-mod calendar;
+pub(crate) mod calendar;
 mod clock;
 mod datetime_fields;
 mod datetime_in;

@@ -3,16 +3,17 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DataType, Expr, Function, GroupByExpr, LimitClause, ObjectName, ObjectNamePart,
-    Query, Select, SelectItem, SetExpr, TableFactor, UnaryOperator, Value, ValueWithSpan,
-    VisitorMut,
+    BinaryOperator, Expr, Function, GroupByExpr, LimitClause, NamedWindowExpr, ObjectName,
+    ObjectNamePart, Query, Select, SelectItem, SetExpr, TableFactor, UnaryOperator, Value,
+    ValueWithSpan, VisitorMut, WindowType,
 };
 
 use super::arrays::array_subquery;
-use super::build::{arguments, call, cast_to, number, take};
+use super::build::{arguments, call, number, take};
 use super::casts::cast;
-use super::constants::{int4, unwrap_ordinal};
-use super::named_arguments;
+use super::constants::{int4, long_number, unwrap_ordinal};
+use super::intervals::{interval, restore_bounds};
+use super::{named_arguments, rows};
 use crate::dialect::words;
 use crate::error::{SqlError, SqlState};
 
@@ -64,6 +65,11 @@ impl VisitorMut for Expressions {
                 int4(expr);
             }
         }
+        select.named_window.iter_mut().for_each(|window| {
+            if let NamedWindowExpr::WindowSpec(spec) = &mut window.1 {
+                restore_bounds(spec);
+            }
+        });
         // A number in GROUP BY is the number of a column; one in brackets was not.
         if let GroupByExpr::Expressions(exprs, _) = &mut select.group_by {
             exprs.iter_mut().for_each(unwrap_ordinal);
@@ -98,23 +104,31 @@ fn rewrite(expr: &mut Expr) -> Result<(), SqlError> {
             if let BinaryOperator::PGCustomBinaryOperator(parts) = op {
                 *op = named_operator(parts)?;
             }
-            match op {
-                BinaryOperator::Multiply if is_interval(left) => {
-                    *expr = scaled("interval_multiply", left, right)
-                }
-                BinaryOperator::Multiply if is_interval(right) => {
-                    *expr = scaled("interval_multiply", right, left)
-                }
-                BinaryOperator::Divide if is_interval(left) => {
-                    *expr = scaled("interval_divide", left, right)
-                }
-                op if is_arithmetic(op) => {
-                    int4(left);
-                    int4(right);
-                }
-                _ => {}
+            if is_arithmetic(op) {
+                int4(left);
+                int4(right);
+            } else if let Some(compared) = rows::compared(left, op, right) {
+                *expr = compared;
             }
         }
+        Expr::InList {
+            expr: row,
+            list,
+            negated,
+        } => {
+            if let Some(any) = rows::any_of(row, list, *negated) {
+                *expr = any;
+            }
+        }
+        Expr::Extract {
+            field, expr: of, ..
+        } => {
+            let field = Value::SingleQuotedString(field.to_string().to_lowercase());
+            let args = vec![Expr::Value(field.into()), take(of)];
+            *expr = call("extract", args);
+        }
+        Expr::Interval(_) => interval(expr),
+        Expr::Value(_) => long_number(expr),
         // Some of these sqlparser takes for columns.
         Expr::Identifier(ident) if ident.quote_style.is_none() && words::is_value(&ident.value) => {
             *expr = call(&ident.value.clone(), Vec::new());
@@ -129,6 +143,9 @@ fn rewrite(expr: &mut Expr) -> Result<(), SqlError> {
         }
         Expr::Function(function) => {
             strip_catalog(&mut function.name);
+            if let Some(WindowType::WindowSpec(spec)) = &mut function.over {
+                restore_bounds(spec);
+            }
             named_arguments::order(function)?;
             if let Some(replacement) = array_subquery(function) {
                 *expr = replacement;
@@ -156,34 +173,6 @@ fn rewrite(expr: &mut Expr) -> Result<(), SqlError> {
         _ => {}
     }
     Ok(())
-}
-
-/// An interval by a number: DataFusion knows no such operator.
-fn scaled(function: &str, interval: &mut Expr, number: &mut Expr) -> Expr {
-    let number = cast_to(take(number), DataType::DoublePrecision);
-    call(function, vec![take(interval), number])
-}
-
-/// Whether an expression is an interval by its looks.
-fn is_interval(expr: &Expr) -> bool {
-    match expr {
-        Expr::Interval(_) => true,
-        Expr::Cast { data_type, .. } => matches!(data_type, DataType::Interval { .. }),
-        Expr::Nested(inner)
-        | Expr::UnaryOp {
-            op: UnaryOperator::Minus,
-            expr: inner,
-        } => is_interval(inner),
-        Expr::Function(function) => function
-            .name
-            .0
-            .last()
-            .and_then(|part| part.as_ident())
-            .is_some_and(|name| {
-                matches!(name.value.as_str(), "interval_multiply" | "interval_divide")
-            }),
-        _ => false,
-    }
 }
 
 /// `mod(a, b)` is `a % b`.

@@ -1,4 +1,4 @@
-//! `time_bucket(…, origin => …)`: named arguments in the order that the function takes.
+//! `time_bucket(…, origin => …)`, `make_interval(days => …)`: named arguments in the order that the function takes.
 //!
 //! The names tell what a bare string is, which its place does not: `origin => '2024-01-01'`.
 
@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast::{
     DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, TimezoneInfo, Value,
 };
 
-use super::build::cast_to;
+use super::build::{cast_to, number};
 use crate::error::{SqlError, SqlState};
 
 /// The arguments by name, as `time_bucket` and `time_bucket_gapfill` have them.
@@ -25,6 +25,10 @@ pub(super) fn order(function: &mut Function) -> Result<(), SqlError> {
     let FunctionArguments::List(list) = &mut function.args else {
         return Ok(());
     };
+    if name.is_some_and(|ident| ident.value == "make_interval") {
+        list.args = interval_parts(std::mem::take(&mut list.args))?;
+        return Ok(());
+    }
     let is_named = |arg: &FunctionArg| !matches!(arg, FunctionArg::Unnamed(_));
     if name.is_none_or(|ident| ident.value != "time_bucket") || !list.args.iter().any(is_named) {
         return Ok(());
@@ -65,6 +69,36 @@ pub(super) fn order(function: &mut Function) -> Result<(), SqlError> {
         .map(|expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)))
         .collect();
     Ok(())
+}
+
+/// The arguments of `make_interval`, all seven: what is not given is none.
+fn interval_parts(args: Vec<FunctionArg>) -> Result<Vec<FunctionArg>, SqlError> {
+    const NAMES: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
+    let zero = FunctionArgExpr::Expr(number(0));
+    let mut parts: Vec<FunctionArg> = vec![FunctionArg::Unnamed(zero); NAMES.len()];
+    for (place, arg) in args.into_iter().enumerate() {
+        let (place, arg) = match arg {
+            FunctionArg::Unnamed(arg) => (Some(place), arg),
+            FunctionArg::Named { name, arg, .. }
+            | FunctionArg::ExprNamed {
+                name: Expr::Identifier(name),
+                arg,
+                ..
+            } => (NAMES.iter().position(|known| *known == name.value), arg),
+            FunctionArg::ExprNamed { .. } => (None, FunctionArgExpr::Wildcard),
+        };
+        match place.and_then(|place| parts.get_mut(place)) {
+            Some(part) => *part = FunctionArg::Unnamed(arg),
+            None => {
+                return Err(SqlError::new(
+                    SqlState::UNDEFINED_FUNCTION,
+                    "function make_interval does not exist with these arguments",
+                )
+                .with_hint("Its arguments are years, months, weeks, days, hours, mins and secs."));
+            }
+        }
+    }
+    Ok(parts)
 }
 
 impl Named {
