@@ -32,7 +32,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use crate::error::{SqlError, SqlState};
 
 pub(crate) use arithmetic::{Checked, Operation};
-pub(crate) use cast::{Convert, convert, differs as cast_differs};
+pub(crate) use cast::{Convert, convert, differs as cast_differs, is_checked_text};
 pub(crate) use datetime::{Series, functions as session_functions};
 pub(crate) use float::FloatFunction;
 pub(crate) use interval::{interval_divide, interval_multiply, interval_order};

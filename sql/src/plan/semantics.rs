@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 
 use super::unknowns::rewritten;
-use crate::functions::{Checked, Convert, FloatFunction, Operation, cast_differs};
+use crate::functions::{Checked, Convert, FloatFunction, Operation, cast_differs, is_checked_text};
 use crate::types::FormatSettings;
 
 /// The rule, with the session's settings.
@@ -39,7 +39,8 @@ impl PgExpressions {
     fn replace(&self, expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Ok(match expr {
             Expr::Cast(Cast { expr, field }) => {
-                if cast_differs(&expr.get_type(schema)?, field.data_type()) {
+                let source = expr.get_type(schema)?;
+                if cast_differs(&source, field.data_type()) || is_checked_text(&source, &field) {
                     let convert = Convert::new(field, self.0.clone());
                     Transformed::yes(call(convert, vec![*expr]))
                 } else {

@@ -41,8 +41,24 @@ pub(super) fn cast(expr: &mut Expr) {
             Ok(oid) => cast_to(oid, types::plain(data_type)),
             Err(inner) => cast_to(*inner, types::plain(data_type)),
         },
-        None => cast_to(inner, types::plain(data_type)),
+        None => {
+            let plain = types::plain(data_type);
+            match registry_of(&inner) {
+                Some(name) if plain == DataType::Text => call(&format!("{name}_text"), vec![inner]),
+                _ => cast_to(inner, plain),
+            }
+        }
     };
+}
+
+/// The type in `'orders'::regclass`, which is the oid by now: as text it is a name again.
+fn registry_of(expr: &Expr) -> Option<String> {
+    let Expr::Function(function) = expr else {
+        return None;
+    };
+    let name = function.name.0.first()?.as_ident()?;
+    let name = name.value.strip_prefix("to_")?.strip_suffix("_oid")?;
+    name.starts_with("reg").then(|| name.to_owned())
 }
 
 /// The oid in `oid::regclass`, which was rewritten to its name before its cast back was seen.

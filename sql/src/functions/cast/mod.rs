@@ -101,6 +101,11 @@ pub(crate) fn differs(from: &DataType, to: &DataType) -> bool {
     }
 }
 
+/// Whether a cast keeps the text and checks that it is JSON.
+pub(crate) fn is_checked_text(from: &DataType, to: &Field) -> bool {
+    kind(from) == Kind::Text && matches!(PgType::of_field(to), PgType::Json | PgType::Jsonb)
+}
+
 /// The values of one field as those of another: a cast, or an assignment to a column.
 pub(crate) fn convert(
     values: &ArrayRef,
@@ -110,6 +115,9 @@ pub(crate) fn convert(
 ) -> Result<ArrayRef> {
     use Kind::*;
     let (source, target) = (values.data_type(), to.data_type());
+    if is_checked_text(source, to) {
+        return read(values, &PgType::of_field(to), settings);
+    }
     if source == target {
         return Ok(values.clone());
     }

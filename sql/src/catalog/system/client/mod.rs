@@ -33,7 +33,7 @@ impl VisitorMut for Selects {
     type Break = ();
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Some(rows) = numbered_elements(expr) {
+        if let Some(rows) = subscripts(expr) {
             *expr = rows;
         }
         ControlFlow::Continue(())
@@ -61,25 +61,26 @@ impl VisitorMut for Selects {
     }
 }
 
-/// `generate_subscripts(array, 1)` and `information_schema._pg_expandarray(array)`, which are rows.
-fn numbered_elements(expr: &mut Expr) -> Option<Expr> {
+/// `generate_subscripts(array, 1)`, which is rows.
+fn subscripts(expr: &mut Expr) -> Option<Expr> {
     let Expr::Function(function) = expr else {
         return None;
     };
     let FunctionArguments::List(list) = &mut function.args else {
         return None;
     };
-    let numbered = match (&words(&function.name)[..], &mut list.args[..]) {
-        (["generate_subscripts"], [_, dimension]) if dimension.to_string() == "1" => {
-            "array_subscripts"
-        }
-        (["information_schema", "_pg_expandarray"], [_]) => "expand_array",
-        _ => return None,
+    let (["generate_subscripts"], [array, dimension]) =
+        (&words(&function.name)[..], &mut list.args[..])
+    else {
+        return None;
     };
-    match &mut list.args[0] {
+    if dimension.to_string() != "1" {
+        return None;
+    }
+    match array {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(array)) => {
             let array = std::mem::replace(array, Expr::Value(Value::Null.into()));
-            Some(call("unnest", vec![call(numbered, vec![array])]))
+            Some(call("unnest", vec![call("array_subscripts", vec![array])]))
         }
         _ => None,
     }

@@ -95,7 +95,7 @@ pub(super) fn all(context: &Arc<Context>) -> Vec<Arc<ScalarUDF>> {
     });
     functions
         .chain([empty::array_or_empty()])
-        .chain(arrays::functions())
+        .chain([arrays::array_subscripts()])
         .collect()
 }
 
