@@ -206,7 +206,7 @@ impl Shared {
         let segments: usize = built.values().map(Vec::len).sum();
         let way = |(&id, built): (&TableId, &Vec<Built>)| {
             let table = frozen.table(id)?;
-            Some((id, Sealed::new(&table.memory, built)))
+            Some((id, Sealed::way(&table.memory, built)))
         };
         let seal = Seal {
             moves: built.iter().filter_map(way).collect(),

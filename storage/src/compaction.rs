@@ -222,7 +222,7 @@ pub(crate) fn merge(
         .unzip();
     builder.home.store.ingest(&files)?;
     let outputs = segments.iter().map(|s| (s.meta.id, s.meta.rows()));
-    let moved = Merged::new(&inputs, turns, outputs.collect());
+    let moved = Merged::way(&inputs, turns, outputs.collect());
     Ok((segments, moved))
 }
 

@@ -111,7 +111,7 @@ impl Turns {
 impl Sealed {
     /// The way from memory to the segments that were built of it. `None` when the rows are too many
     /// to be numbered.
-    pub(crate) fn new(runs: &[MemRun], built: &[Built]) -> Option<Move> {
+    pub(crate) fn way(runs: &[MemRun], built: &[Built]) -> Option<Move> {
         let mut blocks = HashMap::new();
         let mut bases = Vec::with_capacity(runs.len());
         let mut next = 0u32;
@@ -162,7 +162,7 @@ impl Sealed {
 
 impl Merged {
     /// The way through a merge: the runs in the order of their numbers, as `turns` has them.
-    pub(crate) fn new(
+    pub(crate) fn way(
         inputs: &[Vec<&SegmentRun>],
         mut turns: Turns,
         outputs: Vec<(SegmentId, u32)>,

@@ -23,7 +23,8 @@ pub(super) fn float_to_int(values: &ArrayRef, to: &DataType) -> Result<ArrayRef>
     let round = |value: f64| {
         let rounded = value.round_ties_even();
         // The greatest i64 is no float; the float after it is out of range.
-        let fits = rounded >= -9.223_372_036_854_775_8e18 && rounded < 9.223_372_036_854_775_8e18;
+        // -2⁶³ and 2⁶³ are floats, the largest bigint is none.
+        let fits = (i64::MIN as f64..-(i64::MIN as f64)).contains(&rounded);
         fits.then_some(rounded as i64)
     };
     to_int(values, to, round)

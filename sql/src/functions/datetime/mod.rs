@@ -31,8 +31,8 @@ const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 pub(crate) fn functions(settings: &FormatSettings) -> Vec<Arc<ScalarUDF>> {
     let mut functions = vec![
         ScalarUDF::from(truncate::DateTrunc::new(settings.time_zone.clone())),
-        ScalarUDF::from(parts::DatePart::extract(settings.time_zone.clone())),
-        ScalarUDF::from(parts::DatePart::date_part(settings.time_zone.clone())),
+        ScalarUDF::from(parts::DatePart::as_numeric(settings.time_zone.clone())),
+        ScalarUDF::from(parts::DatePart::as_double(settings.time_zone.clone())),
     ];
     functions.extend(age::functions(settings));
     functions.extend(make::functions(settings));

@@ -30,11 +30,11 @@ pub(super) struct DatePart {
 }
 
 impl DatePart {
-    pub(super) fn extract(zone: Zone) -> Self {
+    pub(super) fn as_numeric(zone: Zone) -> Self {
         Self::new(true, zone)
     }
 
-    pub(super) fn date_part(zone: Zone) -> Self {
+    pub(super) fn as_double(zone: Zone) -> Self {
         Self::new(false, zone)
     }
 

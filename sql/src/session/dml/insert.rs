@@ -85,11 +85,11 @@ fn listed(entry: &TableEntry, names: &[ast::ObjectName]) -> Result<Vec<usize>> {
 }
 
 /// Assigns each value of a VALUES list.
-fn assign_rows<'a>(
+fn assign_rows(
     entry: &TableEntry,
     columns: &[usize],
     is_listed: bool,
-    rows: &mut dyn Iterator<Item = &'a mut Vec<ast::Expr>>,
+    rows: &mut dyn Iterator<Item = &mut Vec<ast::Expr>>,
 ) -> Result<()> {
     let mut width = None;
     for row in rows {
