@@ -11,6 +11,7 @@ mod runtime;
 mod scan;
 mod semantics;
 mod subqueries;
+mod sums;
 mod table;
 mod unknowns;
 mod untyped;
