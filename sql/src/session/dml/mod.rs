@@ -11,6 +11,7 @@
 mod change;
 mod conflict;
 mod describe;
+mod gather;
 mod insert;
 mod returning;
 mod tree;
@@ -36,6 +37,7 @@ use crate::error::{Result, SqlError, SqlState};
 use crate::plan::errors::from_datafusion;
 use change::Change;
 use conflict::Conflict;
+use gather::Gathered;
 use returning::{Returned, Returning};
 pub(super) use tree::{default_of, table_factor};
 use tree::{quoted, table_name};
@@ -93,6 +95,7 @@ impl Session {
             let (_, mut stream) = planner.start(&plan, &owned).await?;
             let mut rows = 0;
             let mut conflict = conflict;
+            let mut gathered = Gathered::default();
             while let Some(batch) = stream.next().await {
                 let batch = batch.map_err(|e| from_datafusion(e, &owned))?;
                 let count = batch.num_rows();
@@ -100,10 +103,7 @@ impl Session {
                 let written = match &mut conflict {
                     Some(conflict) => conflict.write(&mut writes, batch, &owned).await?,
                     None => {
-                        let id = entry.def.id;
-                        writes
-                            .append(id, batch.clone())
-                            .map_err(|e| named(e, &entry))?;
+                        gathered.add(&mut writes, &entry, batch.clone())?;
                         vec![batch]
                     }
                 };
@@ -114,6 +114,7 @@ impl Session {
                     }
                 }
             }
+            gathered.hand_on(&mut writes, &entry)?;
             Ok((writes, rows, returning))
         };
         // The commit is not interrupted: whoever hears of a cancel knows that nothing was changed.
@@ -194,6 +195,7 @@ impl Session {
             let mut rows = 0;
             let mut seen = HashSet::new();
             let mut moved = Moved::default();
+            let mut gathered = Gathered::default();
             while let Some(batch) = stream.next().await {
                 let mut batch = batch.map_err(|e| from_datafusion(e, &owned))?;
                 if change.is_joined {
@@ -210,15 +212,16 @@ impl Session {
                     }
                     match change.moves_keys {
                         true => moved.keep(batch)?,
-                        false => append(&mut writes, &entry, batch)?,
+                        false => gathered.add(&mut writes, &entry, batch)?,
                     }
                 } else if let Some(returning) = &mut returning {
                     returning.keep(columns, count)?;
                 }
             }
             for batch in moved.rows {
-                append(&mut writes, &entry, batch)?;
+                gathered.add(&mut writes, &entry, batch)?;
             }
+            gathered.hand_on(&mut writes, &entry)?;
             Ok((writes, rows, returning))
         };
         // The commit is not interrupted: whoever hears of a cancel knows that nothing was changed.
