@@ -214,6 +214,28 @@ async fn a_copy_ends_with_its_time() {
 }
 
 #[tokio::test]
+async fn a_migration_ends_with_its_time() {
+    let client = connect(Server::shared()).await;
+    let prepare = "create table wire_migrated (ts timestamptz);
+        insert into wire_migrated select to_timestamp(g) from generate_series(1, 300000) as s(g)";
+    client.batch_execute(prepare).await.unwrap();
+    client
+        .batch_execute("set statement_timeout = '1ms'")
+        .await
+        .unwrap();
+    let migrate = "select create_hypertable('wire_migrated', 'ts', migrate_data => true)";
+    let error = client.simple_query(migrate).await.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED));
+    client
+        .batch_execute("set statement_timeout = 0")
+        .await
+        .unwrap();
+    client.simple_query(migrate).await.unwrap();
+    let row = client.query_one("select count(*) from wire_migrated", &[]);
+    assert_eq!(row.await.unwrap().get::<_, i64>(0), 300_000);
+}
+
+#[tokio::test]
 async fn writes_take_parameters_and_return_rows() {
     let client = connect(Server::shared()).await;
     let create =

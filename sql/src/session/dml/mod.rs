@@ -11,6 +11,7 @@
 mod change;
 mod conflict;
 mod describe;
+mod gather;
 mod insert;
 mod returning;
 mod tree;
@@ -37,6 +38,7 @@ use crate::plan::errors::from_datafusion;
 use crate::plan::pressure::admit;
 use change::Change;
 use conflict::Conflict;
+use gather::Gathered;
 use returning::{Returned, Returning};
 pub(super) use tree::{default_of, table_factor};
 use tree::{quoted, table_name};
@@ -94,6 +96,7 @@ impl Session {
             let (_, mut stream) = planner.start(&plan, &owned).await?;
             let mut rows = 0;
             let mut conflict = conflict;
+            let mut gathered = Gathered::default();
             while let Some(batch) = stream.next().await {
                 let batch = batch.map_err(|e| from_datafusion(e, &owned))?;
                 let count = batch.num_rows();
@@ -101,10 +104,7 @@ impl Session {
                 let written = match &mut conflict {
                     Some(conflict) => conflict.write(&mut writes, batch, &owned).await?,
                     None => {
-                        let id = entry.def.id;
-                        writes
-                            .append(id, batch.clone())
-                            .map_err(|e| named(e, &entry))?;
+                        gathered.add(&mut writes, &entry, batch.clone())?;
                         vec![batch]
                     }
                 };
@@ -115,6 +115,7 @@ impl Session {
                     }
                 }
             }
+            gathered.hand_on(&mut writes, &entry)?;
             Ok((writes, rows, returning))
         };
         // The commit is not interrupted: whoever hears of a cancel knows that nothing was changed.
@@ -196,6 +197,7 @@ impl Session {
             let mut rows = 0;
             let mut seen = HashSet::new();
             let mut moved = Moved::default();
+            let mut gathered = Gathered::default();
             while let Some(batch) = stream.next().await {
                 let mut batch = batch.map_err(|e| from_datafusion(e, &owned))?;
                 if change.is_joined {
@@ -212,15 +214,16 @@ impl Session {
                     }
                     match change.moves_keys {
                         true => moved.keep(batch)?,
-                        false => append(&mut writes, &entry, batch)?,
+                        false => gathered.add(&mut writes, &entry, batch)?,
                     }
                 } else if let Some(returning) = &mut returning {
                     returning.keep(columns, count)?;
                 }
             }
             for batch in moved.rows {
-                append(&mut writes, &entry, batch)?;
+                gathered.add(&mut writes, &entry, batch)?;
             }
+            gathered.hand_on(&mut writes, &entry)?;
             Ok((writes, rows, returning))
         };
         // The commit is not interrupted: whoever hears of a cancel knows that nothing was changed.
