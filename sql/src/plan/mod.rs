@@ -41,6 +41,7 @@ pub(crate) fn analyzer_rules(
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
         Arc::new(untyped::Untyped),
         Arc::new(unknowns::UnknownLiterals),
+        Arc::new(sums::NumericSums),
     ];
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(literals::TextLiterals(settings.clone())));

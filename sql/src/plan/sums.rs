@@ -25,7 +25,8 @@ impl AnalyzerRule for NumericSums {
         let mut is_changed = false;
         plan.transform_up_with_subqueries(|plan| {
             let plan = rewritten(plan, |expr, schema| Ok(widened(expr, schema)))?;
-            let was_changed = std::mem::replace(&mut is_changed, is_changed | plan.transformed);
+            let was_changed = is_changed;
+            is_changed |= plan.transformed;
             match was_changed {
                 // The types of what is below are others now.
                 true => Ok(Transformed::yes(plan.data.recompute_schema()?)),
