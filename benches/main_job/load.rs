@@ -19,6 +19,9 @@ use crate::generator::{Generator, Merchants, ORDERS_COLUMNS};
 const END_MINUTE: i64 = 29_731_680;
 const WEEK_MINUTES: i64 = 7 * 24 * 60;
 
+/// Merchants of the platform.
+pub(crate) const MERCHANTS: u32 = 100_000;
+
 /// A COPY statement ends with the minute that reaches this.
 const COPY_ROWS: u64 = 100_000;
 
@@ -63,6 +66,13 @@ impl Orders {
             .filter_map(|line| line.split(',').nth(1)?.parse().ok())
             .take(count as usize)
             .collect()
+    }
+
+    /// Numbers of merchants, each as likely as any other: most have few rows.
+    pub(crate) fn merchants_of_all(&self, count: i64) -> Vec<i64> {
+        // A step without a common factor visits all, out of order.
+        let merchants = (0..count).map(|number| number * 7_919 % i64::from(MERCHANTS) + 1);
+        merchants.collect()
     }
 
     fn batches(&self) -> Vec<Range<i64>> {

@@ -79,7 +79,10 @@ async fn main() -> Result<()> {
 
 async fn measure_all(settings: Settings) -> Result<()> {
     let machine = machine::facts(&settings.dir);
-    let merchants = Arc::new(Merchants::new(1, NonZeroU32::MIN.saturating_add(99_999)));
+    let merchants = Arc::new(Merchants::new(
+        1,
+        NonZeroU32::MIN.saturating_add(load::MERCHANTS - 1),
+    ));
     let orders = Orders::new(&merchants, settings.rows);
     let generator = generator_cost(&orders);
 
@@ -138,10 +141,15 @@ async fn slicedb_column(
     column.put(Figure::CopyTwo, copy_figure(&server, orders, 2).await?);
     let ingest_bytes = server.process().peak_memory_bytes();
     let (disk_bytes, waited) = server.settled_disk_bytes().await?;
-    let per_row = disk_bytes as f64 / orders.rows() as f64;
+    let log_bytes = server.log_bytes()?;
+    let per_row = disk_bytes.saturating_sub(log_bytes) as f64 / orders.rows() as f64;
     column.put(
         Figure::Disk,
-        format!("{per_row:.1} B/row (settled after {} s)", waited.as_secs()),
+        format!(
+            "{per_row:.1} B/row, and {} of log files (settled after {} s)",
+            report::mebibytes(log_bytes),
+            waited.as_secs()
+        ),
     );
     // A server that has just started has nothing of the load in its caches but the kernel's.
     server.restart().await?;

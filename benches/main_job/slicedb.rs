@@ -84,7 +84,13 @@ impl SliceDb {
         allocated_bytes(&self.dir.path().join("data"))
     }
 
-    /// The same once sealing and compaction have nothing left to do, and how long that took.
+    /// What files of the log take of that: a few of fixed size, however many rows there are.
+    pub(crate) fn log_bytes(&self) -> Result<u64> {
+        allocated_bytes(&self.dir.path().join("data/wal"))
+    }
+
+    /// What the data takes once sealing and compaction have nothing left to do, and how long that
+    /// took.
     pub(crate) async fn settled_disk_bytes(&self) -> Result<(u64, Duration)> {
         let begun = Instant::now();
         let (mut bytes, mut since) = (self.disk_bytes()?, begun);
