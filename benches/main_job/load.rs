@@ -15,9 +15,10 @@ use tokio_postgres::{Client, Config, NoTls};
 use crate::Result;
 use crate::generator::{Generator, Merchants, ORDERS_COLUMNS};
 
-/// The week ends on Monday, 2026-07-13 00:00 UTC: the same rows whenever it runs.
+/// The history ends on Monday, 2026-07-13 00:00 UTC: the same rows whenever it runs.
 const END_MINUTE: i64 = 29_731_680;
-const WEEK_MINUTES: i64 = 7 * 24 * 60;
+const DAY_MINUTES: i64 = 24 * 60;
+const HISTORY_MINUTES: i64 = 30 * DAY_MINUTES;
 
 /// Merchants of the platform.
 pub(crate) const MERCHANTS: u32 = 100_000;
@@ -28,7 +29,7 @@ const COPY_ROWS: u64 = 100_000;
 /// Lines are sent in messages of about this size.
 const MESSAGE_BYTES: usize = 256 * 1024;
 
-/// A week of orders.
+/// Thirty days of orders.
 pub(crate) struct Orders {
     generator: Arc<Generator>,
     rows: u64,
@@ -36,8 +37,8 @@ pub(crate) struct Orders {
 
 impl Orders {
     pub(crate) fn new(merchants: &Arc<Merchants>, rows: u64) -> Self {
-        let week = END_MINUTE - WEEK_MINUTES..END_MINUTE;
-        let generator = Arc::new(Generator::history(Arc::clone(merchants), week, rows));
+        let minutes = END_MINUTE - HISTORY_MINUTES..END_MINUTE;
+        let generator = Arc::new(Generator::history(Arc::clone(merchants), minutes, rows));
         Self { generator, rows }
     }
 
@@ -50,15 +51,21 @@ impl Orders {
     }
 
     pub(crate) fn minutes(&self) -> Range<i64> {
-        END_MINUTE - WEEK_MINUTES..END_MINUTE
+        END_MINUTE - HISTORY_MINUTES..END_MINUTE
+    }
+
+    /// Its last seven days.
+    pub(crate) fn week(&self) -> Range<i64> {
+        END_MINUTE - 7 * DAY_MINUTES..END_MINUTE
     }
 
     /// Merchants as often as they have orders, in a fixed random order.
     pub(crate) fn merchants_by_rows(&self, count: i64) -> Vec<i64> {
         let mut lines = Vec::new();
         // A step without a common factor visits the minutes of the week out of order.
-        let minutes = (0..).map(|number| END_MINUTE - 1 - number * 1_009 % WEEK_MINUTES);
-        for minute in minutes.take(count.max(WEEK_MINUTES) as usize) {
+        let week = 7 * DAY_MINUTES;
+        let minutes = (0..).map(|number| END_MINUTE - 1 - number * 1_009 % week);
+        for minute in minutes.take(count.max(week) as usize) {
             self.generator.write_csv(minute, 0..1, &mut lines);
         }
         String::from_utf8_lossy(&lines)

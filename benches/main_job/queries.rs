@@ -25,9 +25,9 @@ const WHOLE_TABLE_RUNS: usize = 7;
 pub(crate) async fn measure(target: &Target, orders: &Orders) -> Result<Vec<(Figure, String)>> {
     let mut client = target.connect().await?;
 
-    let minutes = orders.minutes();
+    let week = orders.week();
     let time = |minute: i64| SystemTime::UNIX_EPOCH + Duration::from_secs(minute as u64 * 60);
-    let (from, until) = (time(minutes.start), time(minutes.end));
+    let (from, until) = (time(week.start), time(week.end));
     let merchant_week = client.prepare(MERCHANT_WEEK).await?;
     let runs = MERCHANT_RUNS + WARM_UP_RUNS as i64;
     let mut figures = Vec::new();

@@ -1,5 +1,6 @@
 //! A database: the engine, the threads and memory that queries share, and the way to a session.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
+use parking_lot::Mutex;
 use slicedb_storage::vfs::Vfs;
 use slicedb_storage::{Engine, Options};
 
@@ -15,7 +17,9 @@ use crate::catalog::CatalogCache;
 use crate::error::{Result, SqlError, SqlState};
 use crate::functions;
 use crate::plan::{QueryPool, QueryRuntime, query_environment};
-use crate::session::{Activities, ServerSetting, ServerSettings, Session, SessionOptions};
+use crate::session::{
+    Activities, Functions, ServerSetting, ServerSettings, Session, SessionOptions,
+};
 
 /// How a database is opened.
 pub struct DatabaseOptions {
@@ -45,6 +49,8 @@ struct Inner {
     engine: Engine,
     runtime: QueryRuntime,
     template: SessionState,
+    functions: Arc<Functions>,
+    configs: Mutex<HashMap<Arc<str>, Configs>>,
     memory: Arc<dyn MemoryPool>,
     disk: Arc<DiskManager>,
     query_memory_bytes: usize,
@@ -52,6 +58,18 @@ struct Inner {
     activities: Activities,
     catalogs: CatalogCache,
 }
+
+/// Configurations of plans that differ in nothing but how many partitions they may have.
+#[derive(Clone)]
+pub(crate) struct Configs {
+    /// One for each thread.
+    pub(crate) config: SessionConfig,
+    /// One.
+    pub(crate) serial: SessionConfig,
+}
+
+/// Time zones whose configurations are kept.
+const CONFIGS_MAX: usize = 64;
 
 impl Database {
     /// Opens or creates the database.
@@ -74,10 +92,14 @@ impl Database {
             .map_err(|e| SqlError::new(SqlState::IO_ERROR, e.to_string()))?;
         let runtime =
             QueryRuntime::new(options.query_threads).map_err(cannot("start query threads for"))?;
+        let template = template(options.query_threads);
+        let functions = Arc::new(Functions::of(&template));
         Ok(Database(Arc::new(Inner {
             engine,
             runtime,
-            template: template(options.query_threads),
+            template: without_functions(template),
+            functions,
+            configs: Mutex::default(),
             memory: QueryPool::shared(options.queries_memory_bytes),
             disk: Arc::new(disk),
             query_memory_bytes: options.query_memory_bytes,
@@ -116,9 +138,31 @@ impl Database {
         &self.0.activities
     }
 
-    /// What sessions have in common: configuration and functions.
+    /// What plans have in common: rules and planners.
     pub(crate) fn template(&self) -> &SessionState {
         &self.0.template
+    }
+
+    /// The functions of all sessions.
+    pub(crate) fn functions(&self) -> &Arc<Functions> {
+        &self.0.functions
+    }
+
+    /// The configuration of plans in a time zone.
+    pub(crate) fn configs(&self, time_zone: &Arc<str>) -> Configs {
+        let mut known = self.0.configs.lock();
+        if let Some(configs) = known.get(time_zone) {
+            return configs.clone();
+        }
+        if known.len() >= CONFIGS_MAX {
+            known.clear();
+        }
+        let mut config = self.0.template.config().clone();
+        config.options_mut().execution.time_zone = Some(time_zone.to_string());
+        let serial = config.clone().with_target_partitions(1);
+        let configs = Configs { config, serial };
+        known.insert(time_zone.clone(), configs.clone());
+        configs
     }
 
     /// What one query runs in.
@@ -137,7 +181,22 @@ impl Database {
 /// The name of the one database.
 pub(crate) const DATABASE: &str = "slicedb";
 
-fn template(threads: usize) -> SessionState {
+/// The planner asks [`Functions`]: a statement shall not copy hundreds of them.
+fn without_functions(template: SessionState) -> SessionState {
+    let distinct = template.aggregate_functions().get("first_value").cloned();
+    SessionStateBuilder::new_from_existing(template)
+        .with_scalar_functions(Vec::new())
+        .with_higher_order_functions(Vec::new())
+        // The rule for DISTINCT ON takes this one from here.
+        .with_aggregate_functions(distinct.into_iter().collect())
+        .with_window_functions(Vec::new())
+        .with_table_function_list(Vec::new())
+        .with_file_formats(Vec::new())
+        .build()
+}
+
+/// DataFusion as sessions use it, with all functions that need nothing of a session.
+pub(crate) fn template(threads: usize) -> SessionState {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(DATABASE, crate::catalog::PUBLIC)
         .with_create_default_catalog_and_schema(false)

@@ -63,7 +63,7 @@ impl Connection<'_> {
             None => None,
             Some(parsed) => {
                 let offset = parsed.offset;
-                let preparing = Box::pin(self.session.prepare(parsed, types));
+                let preparing = self.session.prepare(parsed, types);
                 let prepared = self.channel.race(preparing).await?;
                 Some(prepared.map_err(|error| shifted(error, offset))?)
             }
@@ -232,8 +232,7 @@ impl Connection<'_> {
             self.held = Some(tag);
             return Ok(None);
         }
-        // Boxed: a connection that waits should not hold the room that a statement needs.
-        let running = Box::pin(self.session.execute(prepared, parameters));
+        let running = self.session.execute(prepared, parameters);
         let outcome = self.channel.race(running).await?;
         self.tell_notices();
         let tag = match outcome.map_err(|error| shifted(error, prepared.parsed.offset))? {
@@ -243,8 +242,8 @@ impl Connection<'_> {
             }
             Outcome::Rows(rows) => return Ok(Some(Cursor::new(rows))),
             Outcome::Command(tag) => tag,
-            Outcome::CopyIn(copy) => Box::pin(self.copy_in(copy)).await?,
-            Outcome::CopyOut(copy) => Box::pin(self.copy_out(copy)).await?,
+            Outcome::CopyIn(copy) => self.copy_in(copy).await?,
+            Outcome::CopyOut(copy) => self.copy_out(copy).await?,
         };
         self.held = Some(tag);
         Ok(None)

@@ -16,7 +16,7 @@ use slicedb_sql::session::{Session, TransactionStatus};
 use super::cancel::Registration;
 use super::channel::{Channel, Phase};
 use super::error::{End, Fault, clean, notice, response, violation};
-use super::guard::{self, HEADER_BYTES, Kind};
+use super::guard::{self, HEADER_BYTES, Header, Kind};
 use super::options::WireOptions;
 use super::portal::Portals;
 use super::startup::Login;
@@ -81,6 +81,11 @@ impl<'a> Connection<'a> {
             Phase::Terminating
         };
         let (header, message) = self.channel.next(until).await?;
+        // Boxed: a connection that waits should not hold the room that a statement needs.
+        Box::pin(self.answer(header, message)).await
+    }
+
+    async fn answer(&mut self, header: Header, message: BytesMut) -> Result<(), Fault> {
         match header.kind {
             Kind::Terminate => return Err(End::Closed.into()),
             Kind::Sync => return self.sync().await,

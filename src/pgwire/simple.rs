@@ -49,9 +49,7 @@ impl Connection<'_> {
         }
         let offset = parsed.offset;
         let effect = Effect::of(&parsed.statement);
-        // Boxed: a connection that waits should not hold the room that a statement needs.
-        let running = Box::pin(self.session.run(parsed));
-        let outcome = self.channel.race(running).await?;
+        let outcome = self.channel.race(self.session.run(parsed)).await?;
         let tag = match outcome.map_err(|error| shifted(error, offset))? {
             Outcome::Command(tag) => tag,
             Outcome::Rows(rows) => {
@@ -62,8 +60,8 @@ impl Connection<'_> {
                 let count = cursor.send(self.channel, &[], &settings, u64::MAX).await?;
                 cursor.tag(count)
             }
-            Outcome::CopyIn(copy) => Box::pin(self.copy_in(copy)).await?,
-            Outcome::CopyOut(copy) => Box::pin(self.copy_out(copy)).await?,
+            Outcome::CopyIn(copy) => self.copy_in(copy).await?,
+            Outcome::CopyOut(copy) => self.copy_out(copy).await?,
         };
         self.forget(effect);
         Ok(tag)

@@ -4,24 +4,17 @@
 //! Ranges of the key and of time are applied exactly: a unit returns no row outside them. Other
 //! conditions only leave out whole packs.
 
-use std::ops::Range;
+mod plan;
+mod read;
+
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array,
-    new_null_array,
-};
-use arrow::compute::{concat, filter_record_batch};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
-use roaring::RoaringBitmap;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use crate::memtable::MemRun;
-use crate::search::{lower_bound, upper_bound};
-use crate::segment::codec::Column;
 use crate::segment::stats::{Compare, Value};
-use crate::state::{SegmentRun, State, TableState};
-use crate::transaction::RowId;
+use crate::state::{State, TableState};
 use crate::{Error, Result, TableId};
 
 /// Name of the column with row numbers, when a scan is asked for them.
@@ -57,6 +50,8 @@ pub struct Unit {
     source: Source,
     /// Rows before any condition.
     pub rows: u32,
+    /// Rows that probably meet the condition on the key.
+    pub likely: u32,
     /// Least and greatest time in it, where the table has a time column.
     pub time: Option<(i64, i64)>,
 }
@@ -102,6 +97,12 @@ pub struct Scan {
     pub stats: ScanStats,
 }
 
+impl fmt::Debug for Scan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a scan of {} units", self.units.len())
+    }
+}
+
 impl Scan {
     /// Plans the scan of a table as `state` shows it.
     ///
@@ -141,6 +142,11 @@ impl Scan {
         &self.units
     }
 
+    /// Rows that are probably returned, before the conditions on time and other columns.
+    pub fn likely_rows(&self) -> u64 {
+        self.units.iter().map(|unit| u64::from(unit.likely)).sum()
+    }
+
     /// Live rows of the table when nothing restricts the scan: then the number is exact.
     pub fn exact_rows(&self) -> Option<u64> {
         let unrestricted = self.request.keys.is_none()
@@ -148,415 +154,4 @@ impl Scan {
             && self.request.zones.is_empty();
         unrestricted.then(|| self.table.rows())
     }
-
-    fn plan(&self) -> Vec<Unit> {
-        let mut units = Vec::new();
-        let mut segments: Vec<(usize, &SegmentRun)> =
-            self.table.segments.iter().enumerate().collect();
-        segments.sort_by_key(|(_, run)| {
-            (
-                run.segment.meta.chunk,
-                run.segment.meta.run,
-                run.segment.meta.id,
-            )
-        });
-        for (number, run) in segments {
-            let packs = run.segment.meta.packs.len() as u64;
-            let before = units.len();
-            self.plan_segment(number, run, &mut units);
-            let kept = (units.len() - before) as u64;
-            self.stats.segments.fetch_add(1, Ordering::Relaxed);
-            self.stats
-                .segments_pruned
-                .fetch_add(u64::from(kept == 0), Ordering::Relaxed);
-            self.stats.packs.fetch_add(packs, Ordering::Relaxed);
-            self.stats
-                .packs_pruned
-                .fetch_add(packs - kept, Ordering::Relaxed);
-        }
-        for (number, run) in self.table.memory.iter().enumerate() {
-            let overlaps = match (self.request.time, run.chunk.time) {
-                (Some((from, to)), Some((min, max))) => min <= to && max >= from,
-                _ => true,
-            };
-            if overlaps {
-                let rows = run.chunk.batch.num_rows() as u32;
-                units.push(Unit {
-                    source: Source::Memory(number),
-                    rows,
-                    time: run.chunk.time,
-                });
-                self.stats.memory_chunks.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        units
-    }
-
-    fn plan_segment(&self, number: usize, run: &SegmentRun, units: &mut Vec<Unit>) {
-        let def = &self.table.def;
-        let meta = &run.segment.meta;
-        let stored = |column: usize| meta.column_index(def.column_ids[column]);
-        let time = def.time_column().and_then(stored);
-        let key = def.key_column().and_then(stored);
-        let zones: Vec<(usize, &Compare, &Value)> = self
-            .request
-            .zones
-            .iter()
-            .filter_map(|(column, compare, value)| Some((stored(*column)?, compare, value)))
-            .collect();
-        if let (Some((from, to)), true) = (self.request.time, def.time_column().is_some())
-            && (meta.chunk.0 > to || meta.chunk.1 <= from && meta.chunk.1 < i64::MAX)
-        {
-            return;
-        }
-        for (pack, described) in (0u32..).zip(&meta.packs) {
-            let rows = u64::from(described.rows);
-            let range = time
-                .and_then(|t| Some((described.zones[t].min_int()?, described.zones[t].max_int()?)));
-            if let (Some((from, to)), Some((min, max))) = (self.request.time, range)
-                && (min > to || max < from)
-            {
-                continue;
-            }
-            if let (Some(ranges), Some(key)) = (&self.request.keys, key) {
-                let zone = &described.zones[key];
-                let may = |compare, bound: &Option<Value>| {
-                    bound
-                        .as_ref()
-                        .is_none_or(|value| zone.may_contain(rows, compare, value))
-                };
-                if !ranges
-                    .iter()
-                    .any(|r| may(Compare::GtEq, &r.min) && may(Compare::LtEq, &r.max))
-                {
-                    continue;
-                }
-            }
-            if !zones
-                .iter()
-                .all(|&(c, compare, value)| described.zones[c].may_contain(rows, *compare, value))
-            {
-                continue;
-            }
-            units.push(Unit {
-                source: Source::Pack(number, pack),
-                rows: described.rows,
-                time: range,
-            });
-        }
-    }
-
-    /// The wanted rows of a unit, in the table's order. `None` when there are none.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`] when a value is damaged.
-    pub fn read(&self, unit: &Unit) -> Result<Option<RecordBatch>> {
-        self.stats
-            .rows_considered
-            .fetch_add(u64::from(unit.rows), Ordering::Relaxed);
-        let rows = match unit.source {
-            Source::Memory(number) => self.read_memory(number)?,
-            Source::Pack(number, pack) => {
-                self.stats.packs_read.fetch_add(1, Ordering::Relaxed);
-                self.read_pack(number, pack)?
-            }
-        };
-        let rows = rows.filter(|rows| rows.num_rows() > 0);
-        let count = rows.as_ref().map_or(0, RecordBatch::num_rows);
-        self.stats
-            .rows_returned
-            .fetch_add(count as u64, Ordering::Relaxed);
-        Ok(rows)
-    }
-
-    fn read_memory(&self, number: usize) -> Result<Option<RecordBatch>> {
-        let MemRun { chunk, deleted } = &self.table.memory[number];
-        let batch = &chunk.batch;
-        let mut ranges = match (&self.request.keys, self.table.def.key_column()) {
-            (Some(keys), Some(key)) => key_ranges(batch.column(key), keys),
-            _ => std::iter::once(0..batch.num_rows()).collect(),
-        };
-        let column = |c: usize| -> Result<ArrayRef> { Ok(batch.column(c).clone()) };
-        let time = self.time_filter(chunk.time);
-        if let (Some(bounds), true) = (time, self.is_narrow())
-            && let Some(at) = self.table.def.time_column()
-        {
-            ranges = narrow_by_time(batch.column(at), ranges, bounds);
-        }
-        let row_id = |row: u32| RowId::in_memory(number, row).0;
-        self.assemble(
-            &ranges,
-            &column,
-            time,
-            deleted.as_deref(),
-            0,
-            &row_id,
-            slices,
-        )
-    }
-
-    fn read_pack(&self, number: usize, pack: u32) -> Result<Option<RecordBatch>> {
-        let run = &self.table.segments[number];
-        let described = &run.segment.meta.packs[pack as usize];
-        let rows = described.rows as usize;
-        let def = &self.table.def;
-        let mut ranges: Vec<Range<usize>> = std::iter::once(0..rows).collect();
-        if let (Some(keys), Some(key)) = (&self.request.keys, def.key_column()) {
-            match self.column(run, pack, key)? {
-                Some(column) => ranges = self.key_ranges_of(run, pack, key, &column, keys)?,
-                // A column that did not exist yet is null, and a range never holds null.
-                None => return Ok(None),
-            }
-        }
-        let unit_time = def.time_column().and_then(|t| {
-            let zone = &described.zones[run.segment.meta.column_index(def.column_ids[t])?];
-            Some((zone.min_int()?, zone.max_int()?))
-        });
-        let time = self.time_filter(unit_time);
-        if let (Some((from, to)), true) = (time, self.is_narrow())
-            && let Some(at) = def.time_column()
-            && let Some(column) = self.column(run, pack, at)?
-        {
-            for range in &mut ranges {
-                let start = column
-                    .lower_bound(from, range.clone())
-                    .unwrap_or(range.start);
-                let end = column
-                    .upper_bound(to, start..range.end)
-                    .unwrap_or(range.end);
-                *range = start..end;
-            }
-        }
-        ranges.retain(|range| !range.is_empty());
-        if ranges.is_empty() {
-            return Ok(None);
-        }
-        let column = |c: usize| -> Result<ArrayRef> {
-            let data_type = def.schema.field(c).data_type();
-            match self.column(run, pack, c)? {
-                Some(column) => column.decode_ranges(&ranges).map_err(|damage| {
-                    let path = run.segment.meta.key().path(def.column_ids[c], pack);
-                    Error::corrupt(path, damage.offset, damage.reason)
-                }),
-                None => Ok(new_null_array(
-                    data_type,
-                    ranges.iter().map(Range::len).sum(),
-                )),
-            }
-        };
-        let row_id = |row: u32| RowId::in_segment(number, row).0;
-        let deleted = run.deleted.as_deref();
-        self.assemble(
-            &ranges,
-            &column,
-            time,
-            deleted,
-            described.first_row,
-            &row_id,
-            |array, _| Ok(array),
-        )
-    }
-
-    /// Cuts the ranges out of the columns and applies what is not exact yet: time, where the rows
-    /// are of many keys, and deleted rows.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the two callers differ in exactly these"
-    )]
-    fn assemble(
-        &self,
-        ranges: &[Range<usize>],
-        column: &dyn Fn(usize) -> Result<ArrayRef>,
-        time: Option<(i64, i64)>,
-        deleted: Option<&RoaringBitmap>,
-        first_row: u32,
-        row_id: &dyn Fn(u32) -> u64,
-        cut: impl Fn(ArrayRef, &[Range<usize>]) -> Result<ArrayRef>,
-    ) -> Result<Option<RecordBatch>> {
-        let count: usize = ranges.iter().map(Range::len).sum();
-        if count == 0 {
-            return Ok(None);
-        }
-        let mut keep: Option<Vec<bool>> = None;
-        let mut drop_where = |dead: &mut dyn Iterator<Item = bool>| {
-            let keep = keep.get_or_insert_with(|| vec![true; count]);
-            keep.iter_mut()
-                .zip(dead)
-                .for_each(|(keep, dead)| *keep &= !dead);
-        };
-        if let (Some((from, to)), Some(at)) = (time, self.table.def.time_column())
-            && !self.is_narrow()
-        {
-            let times = cut(column(at)?, ranges)?;
-            let times = times.as_primitive::<TimestampMicrosecondType>().values();
-            drop_where(&mut times.iter().map(|t| !(from..=to).contains(t)));
-        }
-        let numbers = || {
-            ranges
-                .iter()
-                .flat_map(|r| r.start as u32 + first_row..r.end as u32 + first_row)
-        };
-        if let Some(deleted) = deleted {
-            let touched = |r: &Range<usize>| {
-                deleted.range_cardinality(r.start as u32 + first_row..r.end as u32 + first_row) > 0
-            };
-            if ranges.iter().any(touched) {
-                drop_where(&mut numbers().map(|row| deleted.contains(row)));
-            }
-        }
-        if keep.as_ref().is_some_and(|keep| !keep.contains(&true)) {
-            return Ok(None);
-        }
-        let mut columns = Vec::with_capacity(self.schema.fields().len());
-        for &c in &self.request.columns {
-            columns.push(cut(column(c)?, ranges)?);
-        }
-        if self.request.row_ids {
-            columns.push(Arc::new(numbers().map(row_id).collect::<UInt64Array>()) as ArrayRef);
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(count));
-        let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
-            .map_err(internal)?;
-        match keep {
-            Some(keep) => filter_record_batch(&rows, &BooleanArray::from(keep))
-                .map(Some)
-                .map_err(internal),
-            None => Ok(Some(rows)),
-        }
-    }
-
-    fn column(&self, run: &SegmentRun, pack: u32, column: usize) -> Result<Option<Column>> {
-        let def = &self.table.def;
-        let data_type = def.schema.field(column).data_type();
-        let Some((found, cached)) = run
-            .segment
-            .column(pack, def.column_ids[column], data_type)?
-        else {
-            return Ok(None);
-        };
-        let counter = if cached {
-            &self.stats.bytes_cached
-        } else {
-            &self.stats.bytes_read
-        };
-        counter.fetch_add(found.byte_len() as u64, Ordering::Relaxed);
-        Ok(Some(found))
-    }
-
-    fn key_ranges_of(
-        &self,
-        run: &SegmentRun,
-        pack: u32,
-        key: usize,
-        column: &Column,
-        wanted: &[KeyRange],
-    ) -> Result<Vec<Range<usize>>> {
-        // Nulls sort last, so that the rest of the column ascends.
-        let within = 0..column.rows() - column.null_count();
-        let int = |bound: &Option<Value>| match bound {
-            Some(Value::Int(value)) => i64::try_from(*value).ok().map(Some),
-            Some(_) => None,
-            None => Some(None),
-        };
-        let mut ranges = Vec::with_capacity(wanted.len());
-        for range in wanted {
-            let (Some(min), Some(max)) = (int(&range.min), int(&range.max)) else {
-                break;
-            };
-            let start = min.map_or(Some(within.start), |min| {
-                column.lower_bound(min, within.clone())
-            });
-            let Some(start) = start else { break };
-            let end = max.map_or(Some(within.end), |max| {
-                column.upper_bound(max, start..within.end)
-            });
-            let Some(end) = end else { break };
-            ranges.push(start..end.max(start));
-        }
-        if ranges.len() < wanted.len() {
-            let damaged = |d: crate::segment::codec::Damage| {
-                let path = run
-                    .segment
-                    .meta
-                    .key()
-                    .path(self.table.def.column_ids[key], pack);
-                Error::corrupt(path, d.offset, d.reason)
-            };
-            let values = column.decode(0..column.rows()).map_err(damaged)?;
-            ranges = key_ranges(&values, wanted);
-        }
-        ranges.retain(|range| !range.is_empty());
-        Ok(ranges)
-    }
-
-    /// The bounds of time that a unit does not satisfy as a whole.
-    fn time_filter(&self, unit: Option<(i64, i64)>) -> Option<(i64, i64)> {
-        let (from, to) = self.request.time?;
-        match unit {
-            Some((min, max)) if min >= from && max <= to => None,
-            _ => Some((from, to)),
-        }
-    }
-
-    /// Whether every range of keys is one key, whose rows are sorted by time.
-    fn is_narrow(&self) -> bool {
-        let one_key = |range: &KeyRange| range.min.is_some() && range.min == range.max;
-        let sorted_by_time =
-            self.table.def.sort_columns().len() == 2 && self.table.def.time_column().is_some();
-        sorted_by_time
-            && self
-                .request
-                .keys
-                .as_ref()
-                .is_some_and(|keys| keys.iter().all(one_key))
-    }
-}
-
-fn key_ranges(keys: &ArrayRef, wanted: &[KeyRange]) -> Vec<Range<usize>> {
-    let within = 0..keys.len() - keys.null_count();
-    let mut ranges = Vec::with_capacity(wanted.len());
-    for range in wanted {
-        let start = range
-            .min
-            .as_ref()
-            .map_or(within.start, |min| lower_bound(keys, within.clone(), min));
-        let end = range
-            .max
-            .as_ref()
-            .map_or(within.end, |max| upper_bound(keys, start..within.end, max));
-        if start < end {
-            ranges.push(start..end);
-        }
-    }
-    ranges
-}
-
-fn narrow_by_time(
-    times: &ArrayRef,
-    ranges: Vec<Range<usize>>,
-    (from, to): (i64, i64),
-) -> Vec<Range<usize>> {
-    let times = times.as_primitive::<TimestampMicrosecondType>().values();
-    let narrowed = ranges.into_iter().map(|range| {
-        let within = &times[range.clone()];
-        let start = range.start + within.partition_point(|&t| t < from);
-        let end = range.start + within.partition_point(|&t| t <= to);
-        start..end
-    });
-    narrowed.filter(|range| !range.is_empty()).collect()
-}
-
-fn slices(array: ArrayRef, ranges: &[Range<usize>]) -> Result<ArrayRef> {
-    match ranges {
-        [one] => Ok(array.slice(one.start, one.len())),
-        many => {
-            let parts: Vec<ArrayRef> = many.iter().map(|r| array.slice(r.start, r.len())).collect();
-            let parts: Vec<&dyn Array> = parts.iter().map(|part| part.as_ref()).collect();
-            concat(&parts).map_err(internal)
-        }
-    }
-}
-
-fn internal(error: arrow::error::ArrowError) -> Error {
-    Error::Invalid(format!("rows cannot be read: {error}"))
 }

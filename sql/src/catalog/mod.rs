@@ -18,7 +18,7 @@ use crate::dialect::TableName;
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::PgType;
 
-pub(crate) use provider::{CatalogView, schemas};
+pub(crate) use provider::CatalogView;
 
 /// The schema of tables whose name has none.
 pub const PUBLIC: &str = "public";

@@ -1,10 +1,10 @@
-//! The catalog as DataFusion asks for it: schemas that answer with tables.
+//! The catalog as a statement sees it: names that stand for tables and functions.
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, TableProvider};
+use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
+use datafusion::logical_expr::ScalarUDF;
 use slicedb_storage::{State, TableId};
 
 use super::{Catalog, PUBLIC, system};
@@ -26,65 +26,30 @@ pub(crate) struct CatalogView {
     pub(crate) session: Arc<system::SessionInfo>,
 }
 
-/// A catalog named `database` over what a statement sees.
-pub(crate) fn schemas(
-    database: &str,
-    view: CatalogView,
-) -> Result<Vec<(String, Arc<dyn CatalogProvider>)>> {
-    let provider = MemoryCatalogProvider::new();
-    for name in [
-        PUBLIC,
-        "pg_catalog",
-        "information_schema",
-        "timescaledb_information",
-    ] {
-        let schema = Schema {
-            name: name.to_owned(),
-            view: view.clone(),
-        };
-        provider.register_schema(name, Arc::new(schema))?;
-    }
-    Ok(vec![(database.to_owned(), Arc::new(provider))])
-}
-
-#[derive(Debug)]
-struct Schema {
-    name: String,
-    view: CatalogView,
-}
-
-#[async_trait]
-impl SchemaProvider for Schema {
-    fn table_names(&self) -> Vec<String> {
-        let tables = self.view.catalog.tables().filter(|t| t.schema == self.name);
-        tables.map(|t| t.name.clone()).collect()
-    }
-
-    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        let extra = self.view.extra.iter().find(|(extra, _)| extra == name);
-        if let (Some((_, table)), PUBLIC) = (extra, self.name.as_str()) {
+impl CatalogView {
+    /// A table by its name, `None` when there is none.
+    ///
+    /// # Errors
+    /// None but those of a bug in the rows of a system table.
+    pub(crate) fn table(&self, schema: &str, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let extra = self.extra.iter().find(|(extra, _)| extra == name);
+        if let (Some((_, table)), PUBLIC) = (extra, schema) {
             return Ok(Some(table.clone()));
         }
-        if let Some(entry) = self.view.catalog.get(&self.name, name) {
-            return Ok(Some(Arc::new(SliceTable::new(entry.clone(), &self.view))));
+        if let Some(entry) = self.catalog.get(schema, name) {
+            return Ok(Some(Arc::new(SliceTable::new(entry.clone(), self))));
         }
         // A name without a schema is looked for in pg_catalog too, as if it stood first in the
         // search path; it does in PostgreSQL.
-        let schema = if self.name == PUBLIC {
-            "pg_catalog"
-        } else {
-            &self.name
+        let schema = match schema {
+            PUBLIC => "pg_catalog",
+            other => other,
         };
-        system::table(
-            schema,
-            name,
-            &self.view.catalog,
-            &self.view.state,
-            &self.view.session,
-        )
+        system::table(schema, name, &self.catalog, &self.state, &self.session)
     }
 
-    fn table_exist(&self, name: &str) -> bool {
-        self.view.catalog.get(&self.name, name).is_some()
+    /// The functions that need the catalog or the session.
+    pub(crate) fn functions(&self) -> Vec<Arc<ScalarUDF>> {
+        system::functions(&self.catalog, &self.state, &self.session)
     }
 }

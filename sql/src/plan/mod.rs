@@ -20,6 +20,7 @@ pub(crate) use memory::{QueryPool, query_environment};
 pub(crate) use runtime::{QueryRuntime, RowReceiver};
 pub use scan::SliceScan;
 pub use table::SliceTable;
+pub(crate) use table::is_small;
 
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use arrow::array::RecordBatch;
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::error::{Result, SqlError};
@@ -56,28 +56,60 @@ impl QueryRuntime {
         }
     }
 
-    /// Runs a stream there. Dropping the receiver ends it.
-    pub(crate) fn stream(
+    /// Runs `work` and the stream that it starts there, and waits for what it tells before the
+    /// first batch. Dropping the result or the receiver ends it.
+    ///
+    /// The first batch is on its way by then: whoever waits is woken once for a short answer.
+    pub(crate) fn start<T, S>(
         &self,
-        mut batches: impl Stream<Item = Result<RecordBatch>> + Send + Unpin + 'static,
-        holds: impl Send + 'static,
-    ) -> RowReceiver {
+        work: impl Future<Output = Result<(T, S)>> + Send + 'static,
+    ) -> impl Future<Output = Result<(T, RowReceiver)>> + Send + 'static
+    where
+        T: Send + 'static,
+        S: Stream<Item = Result<RecordBatch>> + Send + Unpin + 'static,
+    {
         let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+        let (head_sender, head) = oneshot::channel();
         let work = async move {
+            let (told, mut batches) = work.await?;
+            let first = batches.next().await.transpose()?;
+            let is_empty = first.is_none();
+            if let Some(batch) = first {
+                // There is room for it.
+                let _ = sender.send(Ok(batch)).await;
+            }
+            let _ = head_sender.send(told);
+            if is_empty {
+                return Ok(());
+            }
             while let Some(batch) = batches.next().await {
                 let failed = batch.is_err();
                 if sender.send(batch).await.is_err() || failed {
                     break;
                 }
             }
-            drop(holds);
             Ok(())
         };
         let task = self
             .runtime
             .as_ref()
             .map(|runtime| Task(runtime.spawn(work)));
-        RowReceiver { receiver, task }
+        async move {
+            let Some(task) = task else {
+                return Err(stopped());
+            };
+            match head.await {
+                Ok(told) => Ok((
+                    told,
+                    RowReceiver {
+                        receiver,
+                        task: Some(task),
+                    },
+                )),
+                // It ended before: with an error, or in a panic.
+                Err(_) => Err(task.await.err().unwrap_or_else(stopped)),
+            }
+        }
     }
 }
 

@@ -39,7 +39,7 @@ use slicedb_storage::Scan;
 use slicedb_storage::scan::Unit;
 
 /// A partition is worth its cost from so many rows on.
-const ROWS_PER_PARTITION: u64 = 128 * 1024;
+pub(super) const ROWS_PER_PARTITION: u64 = 128 * 1024;
 
 /// The scan of a table of ours.
 #[derive(Clone)]
@@ -61,13 +61,13 @@ pub struct SliceScan {
 impl SliceScan {
     pub(crate) fn new(
         table: String,
-        scan: Scan,
+        scan: Arc<Scan>,
         schema: SchemaRef,
         time: Option<usize>,
         limit: Option<usize>,
         partitions_max: usize,
     ) -> Self {
-        let rows: u64 = scan.units().iter().map(|unit| u64::from(unit.rows)).sum();
+        let rows = scan.likely_rows();
         let partitions =
             (rows / ROWS_PER_PARTITION).clamp(1, partitions_max.max(1) as u64) as usize;
         let units = scan.units().to_vec();
@@ -79,7 +79,7 @@ impl SliceScan {
         );
         SliceScan {
             table,
-            scan: Arc::new(scan),
+            scan,
             partitions: deal(units, partitions),
             schema,
             time,
@@ -251,8 +251,10 @@ impl ExecutionPlan for SliceScan {
         let mut statistics = Statistics::new_unknown(&self.schema);
         statistics.num_rows = match (args.partition(), self.scan.exact_rows(), self.limit) {
             (None, Some(rows), None) => Precision::Exact(rows as usize),
-            (None, _, _) => Precision::Inexact(self.rows() as usize),
-            (Some(_), _, _) => Precision::Inexact(self.rows() as usize / self.partitions.len()),
+            (None, _, _) => Precision::Inexact(self.scan.likely_rows() as usize),
+            (Some(_), _, _) => {
+                Precision::Inexact(self.scan.likely_rows() as usize / self.partitions.len())
+            }
         };
         Ok(Arc::new(statistics))
     }

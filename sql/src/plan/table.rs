@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::{MemTable, Session, TableProvider};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result};
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
+use parking_lot::Mutex;
 use slicedb_storage::scan::ROW_ID;
 use slicedb_storage::{Scan, ScanRequest, State};
 
 use super::pushdown::{self, Support};
-use super::scan::SliceScan;
+use super::scan::{ROWS_PER_PARTITION, SliceScan};
 use crate::catalog::{CatalogView, TableEntry};
 
 /// A table at the state that a statement reads.
@@ -23,6 +26,8 @@ pub struct SliceTable {
     /// The columns as the session sees them: timestamptz in its zone.
     schema: SchemaRef,
     row_ids: bool,
+    /// Scans that have been asked for.
+    scans: Mutex<Vec<(Vec<usize>, Vec<Expr>, Arc<Scan>)>>,
 }
 
 impl SliceTable {
@@ -43,6 +48,7 @@ impl SliceTable {
             state: view.state.clone(),
             schema: Arc::new(Schema::new(fields)),
             row_ids,
+            scans: Mutex::default(),
         }
     }
 
@@ -50,6 +56,83 @@ impl SliceTable {
     pub fn entry(&self) -> &Arc<TableEntry> {
         &self.entry
     }
+}
+
+impl SliceTable {
+    fn projection(&self, projection: Option<&Vec<usize>>) -> Vec<usize> {
+        let all = || (0..self.schema.fields().len()).collect();
+        projection.cloned().unwrap_or_else(all)
+    }
+
+    /// Rows that a scan probably returns.
+    fn rows(&self, projection: Option<&Vec<usize>>, filters: &[Expr]) -> Result<u64> {
+        let scan = self.prepare(&self.projection(projection), filters)?;
+        Ok(scan.likely_rows())
+    }
+
+    /// The scan, which is asked for twice: how large it is, and to run it.
+    fn prepare(&self, projection: &[usize], filters: &[Expr]) -> Result<Arc<Scan>> {
+        let mut scans = self.scans.lock();
+        let known = scans
+            .iter()
+            .find(|(p, f, _)| p == projection && f == filters);
+        if let Some((_, _, scan)) = known {
+            return Ok(scan.clone());
+        }
+        let columns = self.entry.columns.len();
+        // The row number, where it is asked for, is the last of all columns; storage puts it last too.
+        let row_ids = self.row_ids && projection.contains(&columns);
+        let mut request = ScanRequest {
+            columns: projection
+                .iter()
+                .copied()
+                .filter(|&c| c < columns)
+                .collect(),
+            row_ids,
+            ..ScanRequest::default()
+        };
+        pushdown::apply(&self.entry.def, filters, &mut request);
+        let scan = Scan::new(&self.state, self.entry.def.id, request)
+            .map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let scan = Arc::new(scan);
+        scans.push((projection.to_vec(), filters.to_vec(), scan.clone()));
+        Ok(scan)
+    }
+}
+
+/// Whether a plan looks at so few rows that one thread answers it soonest.
+///
+/// # Errors
+/// Those of a scan that cannot be made.
+pub(crate) fn is_small(plan: &LogicalPlan) -> Result<bool> {
+    Ok(work(plan)? < ROWS_PER_PARTITION)
+}
+
+/// Rows that a plan looks at, pairs of rows where it joins each with each.
+fn work(plan: &LogicalPlan) -> Result<u64> {
+    if let LogicalPlan::TableScan(scan) = plan {
+        let provider = source_as_provider(&scan.source)?;
+        if let Some(table) = provider.downcast_ref::<SliceTable>() {
+            return table.rows(scan.projection.as_ref(), &scan.filters);
+        }
+        // Those in memory are system tables.
+        let is_small = provider.downcast_ref::<MemTable>().is_some();
+        return Ok(if is_small { 0 } else { u64::MAX });
+    }
+    let inputs = plan.inputs().into_iter().map(work);
+    let inputs = inputs.collect::<Result<Vec<u64>>>()?;
+    let mut subqueries = 0_u64;
+    plan.apply_subqueries(|subquery| {
+        subqueries = subqueries.saturating_add(work(subquery)?);
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let rows = match plan {
+        LogicalPlan::Join(join) if join.on.is_empty() => {
+            inputs.into_iter().fold(1, u64::saturating_mul)
+        }
+        _ => inputs.into_iter().fold(0, u64::saturating_add),
+    };
+    Ok(rows.saturating_add(subqueries))
 }
 
 fn in_zone(field: &Arc<Field>, zone: &Arc<str>) -> Arc<Field> {
@@ -91,25 +174,13 @@ impl TableProvider for SliceTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let projection = projection
-            .cloned()
-            .unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let projection = self.projection(projection);
         let schema = Arc::new(self.schema.project(&projection)?);
-        let columns = self.entry.columns.len();
-        // The row number, where it is asked for, is the last of all columns; storage puts it last too.
-        let row_ids = self.row_ids && projection.contains(&columns);
-        let mut request = ScanRequest {
-            columns: projection
-                .iter()
-                .copied()
-                .filter(|&c| c < columns)
-                .collect(),
-            row_ids,
-            ..ScanRequest::default()
-        };
-        pushdown::apply(&self.entry.def, filters, &mut request);
-        let scan = Scan::new(&self.state, self.entry.def.id, request)
-            .map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let scan = self.prepare(&projection, filters)?;
+        // A second scan of the same has counters of its own.
+        self.scans
+            .lock()
+            .retain(|(_, _, known)| !Arc::ptr_eq(known, &scan));
         let partitions = state.config().target_partitions();
         let order = projection
             .iter()

@@ -5,9 +5,8 @@ use std::time::Instant;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::Schema;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 use serde_json::{Value, json};
 
@@ -38,21 +37,20 @@ impl Session {
             .runtime()
             .run(async move {
                 let started = Instant::now();
-                let planned = planner.plan_query(query, &owned).await?;
+                let planned = planner.plan_query(query, &owned)?;
                 let plan = bind(planned.plan, &params, &owned)?;
                 let physical = planner.physical(&plan, &owned).await?;
                 let planning = started.elapsed();
                 let started = Instant::now();
                 let mut rows = 0;
                 if explain.analyze {
-                    let context = SessionContext::new_with_state(planner.state.clone()).task_ctx();
-                    let stream = execute_stream(physical.clone(), context);
-                    let mut stream = stream.map_err(|e| from_datafusion(e, &owned))?;
+                    let mut stream = physical.stream(&owned)?;
                     while let Some(batch) = stream.next().await {
                         rows += batch.map_err(|e| from_datafusion(e, &owned))?.num_rows();
                     }
                 }
                 let execution = started.elapsed();
+                let physical = physical.plan;
                 if explain.format == ExplainFormat::Json {
                     let mut top = json!({ "Plan": as_json(&physical, explain.analyze) });
                     if explain.analyze {

@@ -12,6 +12,7 @@ mod copy;
 mod ddl;
 mod dml;
 mod explain;
+mod names;
 mod outcome;
 mod placeholders;
 mod query;
@@ -34,6 +35,7 @@ use crate::types::{FormatSettings, PgType};
 use activity::Registered;
 pub use activity::{Activities, Activity};
 pub use copy::CopyIn;
+pub(crate) use names::Functions;
 use outcome::unless;
 pub use outcome::{
     Canceller, CopyOut, Interrupt, Notice, Outcome, OutputColumn, Param, Prepared, RowStream, Rows,

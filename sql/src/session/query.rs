@@ -1,42 +1,50 @@
 //! Queries: a parsed query → a plan over the tables of one state → rows.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, FieldRef, TimeUnit};
-use datafusion::catalog::{MemoryCatalogProviderList, TableProvider};
+use arrow::datatypes::FieldRef;
+use datafusion::catalog::TableProvider;
 use datafusion::common::{ParamValues, Result as PlanResult, ScalarValue};
 use datafusion::execution::{
-    FunctionRegistry, SendableRecordBatchStream, SessionState, SessionStateBuilder,
+    SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext,
 };
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::execution_props::ExecutionProps;
-use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use datafusion::prelude::SessionContext;
-use datafusion::sql::parser::Statement as PlanStatement;
+use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 use slicedb_storage::{TableId, View};
 
+use super::names::Names;
 use super::outcome::{Interrupt, unless};
+use super::placeholders;
 use super::{Outcome, OutputColumn, Param, RowStream, Rows, RowsTag, Session};
-use super::{clock, placeholders, sleep};
-use crate::catalog::{CatalogView, schemas, system};
-use crate::database::DATABASE;
-use crate::dialect::{self, CopyDirection, CopySource, OutputNames, PgTypePlanner, Statement};
+use crate::catalog::{CatalogView, system};
+use crate::database::{Configs, DATABASE};
+use crate::dialect::{self, CopyDirection, CopySource, OutputNames, Statement};
 use crate::error::{Result, SqlError, SqlState};
-use crate::functions;
-use crate::plan::analyzer_rules;
 use crate::plan::errors::from_datafusion;
 use crate::plan::pressure::{admit, go_on};
+use crate::plan::{analyzer_rules, is_small};
 use crate::types::PgType;
 
 /// What a plan is made against: a state, its catalog, and the session's settings.
 #[derive(Clone)]
 pub(super) struct Planner {
     pub(super) state: SessionState,
+    pub(super) names: Names,
     pub(super) view: View,
+    /// The configuration of plans of one partition.
+    serial: SessionConfig,
+}
+
+/// A plan that can run, and what it runs in.
+pub(super) struct Physical {
+    pub(super) plan: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
 }
 
 /// A planned query.
@@ -66,46 +74,32 @@ impl Session {
     ) -> Result<Planner> {
         let database = &self.database;
         let catalog = database.catalogs().of(&view.state)?;
-        let zone = self.settings.time_zone();
-        let time_zone: Arc<str> = zone.to_string().into();
-        let info = self.info();
-        let of_catalog = system::functions(&catalog, &view.state, &info);
+        let time_zone: Arc<str> = self.settings.time_zone().to_string().into();
+        let settings = self.format_settings();
+        let now_us = database.engine().now();
+        let Configs { config, serial } = database.configs(&time_zone);
+        let state = SessionStateBuilder::new_from_existing(database.template().clone())
+            .with_session_id(DATABASE.to_owned())
+            .with_config(config)
+            .with_runtime_env(database.environment())
+            .with_execution_props(execution_props(now_us))
+            .with_analyzer_rules(analyzer_rules(&settings))
+            .build();
         let catalog_view = CatalogView {
             state: view.state.clone(),
             catalog,
-            time_zone: time_zone.clone(),
+            time_zone,
             row_ids_of,
-            session: info,
+            session: self.info(),
             extra,
         };
-        let template = database.template();
-        let mut config = template.config().clone();
-        config.options_mut().execution.time_zone = Some(time_zone.to_string());
-        let list = MemoryCatalogProviderList::new();
-        let internal = |e| from_datafusion(e, "");
-        for (name, provider) in schemas(DATABASE, catalog_view).map_err(internal)? {
-            use datafusion::catalog::CatalogProviderList;
-            list.register_catalog(name, provider);
-        }
-        let settings = self.format_settings();
-        let mut state = SessionStateBuilder::new_from_existing(template.clone())
-            .with_config(config)
-            .with_runtime_env(database.environment())
-            .with_execution_props(execution_props(database.engine().now()))
-            .with_catalog_list(Arc::new(list))
-            .with_type_planner(Arc::new(ZonedTypes(time_zone.clone())))
-            .with_analyzer_rules(analyzer_rules(&settings))
-            .build();
-        for function in of_catalog
-            .into_iter()
-            .chain(clock::functions(database.engine().now(), &time_zone))
-            .chain([sleep::function()])
-            .chain(functions::session_functions(&settings))
-        {
-            state.register_udf(function).map_err(internal)?;
-        }
-        state.register_udtf("generate_series", Arc::new(functions::Series(settings)));
-        Ok(Planner { state, view })
+        let names = Names::new(database.functions().clone(), catalog_view, settings, now_us);
+        Ok(Planner {
+            state,
+            names,
+            view,
+            serial,
+        })
     }
 
     pub(super) async fn query(
@@ -133,20 +127,19 @@ impl Session {
         let pressure = self.database.engine().pressure().clone();
         admit(&pressure)?;
         let planner = self.planner(None)?;
-        let (query, owned) = (query.clone(), text.to_owned());
-        let work = self.database.runtime().run(async move {
-            let planned = planner.plan_query(query, &owned).await?;
-            let plan = bind(planned.plan, &params, &owned)?;
-            let (schema, stream) = planner.start(&plan, &owned).await?;
+        let (query, text) = (query.clone(), text.to_owned());
+        let work = self.database.runtime().start(async move {
+            let planned = planner.plan_query(query, &text)?;
+            let plan = bind(planned.plan, &params, &text)?;
+            let (schema, stream) = planner.start(&plan, &text).await?;
             let columns = output_columns(schema.iter().cloned(), planned.names);
-            Ok((columns, stream, owned))
+            let stream = stream.map(move |batch| {
+                go_on(&pressure)?;
+                batch.map_err(|e| from_datafusion(e, &text))
+            });
+            Ok((columns, stream))
         });
-        let (columns, stream, text) = unless(interrupt, work).await?;
-        let stream = stream.map(move |batch| {
-            go_on(&pressure)?;
-            batch.map_err(|e| from_datafusion(e, &text))
-        });
-        let receiver = self.database.runtime().stream(stream, ());
+        let (columns, receiver) = unless(interrupt, work).await?;
         Ok(move |interrupt| Rows {
             columns: Arc::new(columns),
             stream: RowStream::of_query(receiver, interrupt),
@@ -173,7 +166,7 @@ impl Session {
                 let planner = self.planner(None)?;
                 let (query, text) = ((**query).clone(), text.to_owned());
                 let work = async move {
-                    let planned = planner.plan_query(query, &text).await?;
+                    let planned = planner.plan_query(query, &text)?;
                     let params = parameters(&planned.plan, given)?;
                     let nulls = params
                         .iter()
@@ -215,7 +208,7 @@ impl Session {
                     // A query that cannot be planned is told at once.
                     let planner = self.planner(None)?;
                     let query = (**query).clone();
-                    let work = async move { planner.plan_query(query, "").await.map(drop) };
+                    let work = async move { planner.plan_query(query, "").map(drop) };
                     self.database.runtime().run(work).await?;
                 }
                 Ok((Vec::new(), None))
@@ -257,7 +250,7 @@ impl Session {
         self.database
             .runtime()
             .run(async move {
-                let planned = planner.plan_query(query, "").await?;
+                let planned = planner.plan_query(query, "")?;
                 let (_, mut stream) = planner.start(&planned.plan, "").await?;
                 let batch = stream.next().await.transpose().map_err(plain)?;
                 let value = batch
@@ -273,37 +266,35 @@ impl Session {
 
 impl Planner {
     /// Plans a query as PostgreSQL means it.
-    pub(super) async fn plan_query(&self, mut query: ast::Query, text: &str) -> Result<Planned> {
+    pub(super) fn plan_query(&self, mut query: ast::Query, text: &str) -> Result<Planned> {
         let names = dialect::rewrite_query(&mut query)?;
         system::rewrite_system_query(&mut query);
         let statement = ast::Statement::Query(Box::new(query));
-        let plan = self.plan_statement(statement, text).await?;
+        let plan = self.names.plan(&self.state, statement);
+        let plan = plan.map_err(|e| from_datafusion(e, text))?;
         Ok(Planned { plan, names })
     }
 
-    /// Plans a statement that has been rewritten.
-    pub(super) async fn plan_statement(
-        &self,
-        statement: ast::Statement,
-        text: &str,
-    ) -> Result<LogicalPlan> {
-        let statement = PlanStatement::Statement(Box::new(statement));
-        self.state
-            .statement_to_plan(statement)
-            .await
-            .map_err(|e| from_datafusion(e, text))
+    /// A plan that runs in one partition, which keeps its rows in order.
+    pub(super) fn in_order(&mut self) {
+        *self.state.config_mut() = self.serial.clone();
     }
 
     /// The physical plan.
-    pub(super) async fn physical(
-        &self,
-        plan: &LogicalPlan,
-        text: &str,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.state
-            .create_physical_plan(plan)
-            .await
-            .map_err(|e| from_datafusion(e, text))
+    pub(super) async fn physical(&self, plan: &LogicalPlan, text: &str) -> Result<Physical> {
+        let internal = |e| from_datafusion(e, text);
+        let plan = self.state.optimize(plan).map_err(internal)?;
+        let mut state = Cow::Borrowed(&self.state);
+        if is_small(&plan).map_err(internal)? {
+            // Threads that wait for each other cost more than they would win.
+            *state.to_mut().config_mut() = self.serial.clone();
+        }
+        let planner = state.query_planner();
+        let plan = planner.create_physical_plan(&plan, state.as_ref()).await;
+        Ok(Physical {
+            plan: plan.map_err(internal)?,
+            context: task_context(&state),
+        })
     }
 
     /// Starts a plan: the fields of its rows, and the rows.
@@ -312,9 +303,7 @@ impl Planner {
         plan: &LogicalPlan,
         text: &str,
     ) -> Result<(Vec<FieldRef>, SendableRecordBatchStream)> {
-        let physical = self.physical(plan, text).await?;
-        let context = SessionContext::new_with_state(self.state.clone()).task_ctx();
-        let stream = execute_stream(physical, context).map_err(|e| from_datafusion(e, text))?;
+        let stream = self.physical(plan, text).await?.stream(text)?;
         // The logical fields know their PostgreSQL types; physical plans lose some of that.
         let schema = stream.schema();
         let fields =
@@ -335,27 +324,32 @@ impl Planner {
     }
 }
 
+impl Physical {
+    /// Starts it.
+    pub(super) fn stream(&self, text: &str) -> Result<SendableRecordBatchStream> {
+        execute_stream(self.plan.clone(), self.context.clone())
+            .map_err(|e| from_datafusion(e, text))
+    }
+}
+
+/// What a plan runs in. Functions are for plans that come from elsewhere.
+fn task_context(state: &SessionState) -> Arc<TaskContext> {
+    Arc::new(TaskContext::new(
+        None,
+        state.session_id().to_owned(),
+        state.config().clone(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        state.runtime_env().clone(),
+    ))
+}
+
 /// `current_date` and its like ask for the moment at which the statement began.
 fn execution_props(now_us: i64) -> ExecutionProps {
     let now = chrono::DateTime::from_timestamp_micros(now_us).unwrap_or_default();
     ExecutionProps::new().with_query_execution_start_time(now)
-}
-
-/// Types of casts: timestamptz in the session's zone.
-#[derive(Debug)]
-struct ZonedTypes(Arc<str>);
-
-impl TypePlanner for ZonedTypes {
-    fn plan_type_field(&self, ty: &ast::DataType) -> PlanResult<Option<FieldRef>> {
-        let planned = PgTypePlanner.plan_type_field(ty)?;
-        Ok(planned.map(|field| match field.data_type() {
-            DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
-                let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some(self.0.clone()));
-                Arc::new(field.as_ref().clone().with_data_type(zoned))
-            }
-            _ => field,
-        }))
-    }
 }
 
 /// Columns of a result, under the names that PostgreSQL gives them.

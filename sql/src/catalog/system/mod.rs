@@ -135,6 +135,12 @@ pub fn functions(
     function::all(&context)
 }
 
+/// The names of those functions.
+#[cfg(test)]
+pub(crate) fn function_names() -> Vec<&'static str> {
+    function::names().collect()
+}
+
 /// The rows that depend on the tables and the session; the others never change.
 fn rows_of(definition: &'static Definition, context: &Context) -> Option<Rows> {
     let fill = filler(definition)?;

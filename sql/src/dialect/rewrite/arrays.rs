@@ -2,10 +2,10 @@
 
 use datafusion::sql::sqlparser::ast::{
     self, Expr, Function, FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident, Select,
-    SelectItem, SetExpr, TableFactor,
+    SelectItem, SetExpr,
 };
 
-use super::build::{empty_query, empty_select, function_call, take};
+use super::build::{derived, empty_query, empty_select, function_call, take};
 
 /// `ARRAY(SELECT x …)`: DataFusion has no such call, but it aggregates. Of no rows it is NULL here and
 /// `{}` in PostgreSQL.
@@ -59,20 +59,8 @@ pub(super) fn array_subquery(function: &mut Function) -> Option<Expr> {
         "array_agg",
         vec![column],
     )))];
-    outer.from = vec![ast::TableWithJoins {
-        relation: TableFactor::Derived {
-            lateral: false,
-            subquery: query,
-            alias: Some(ast::TableAlias {
-                explicit: true,
-                name: Ident::new("array_rows"),
-                columns: vec![ast::TableAliasColumnDef::from_name("array_element")],
-                at: None,
-            }),
-            sample: None,
-        },
-        joins: Vec::new(),
-    }];
+    let columns = vec![ast::TableAliasColumnDef::from_name("array_element")];
+    outer.from = vec![derived(query, "array_rows", columns)];
     let mut query = empty_query();
     query.body = Box::new(SetExpr::Select(Box::new(outer)));
     Some(Expr::Subquery(Box::new(query)))

@@ -116,3 +116,25 @@ pub(super) fn empty_select() -> Select {
         flavor: ast::SelectFlavor::Standard,
     }
 }
+
+/// A query in FROM.
+pub(super) fn derived(
+    subquery: Box<Query>,
+    name: &str,
+    columns: Vec<ast::TableAliasColumnDef>,
+) -> ast::TableWithJoins {
+    ast::TableWithJoins {
+        relation: ast::TableFactor::Derived {
+            lateral: false,
+            subquery,
+            alias: Some(ast::TableAlias {
+                explicit: true,
+                name: Ident::new(name),
+                columns,
+                at: None,
+            }),
+            sample: None,
+        },
+        joins: Vec::new(),
+    }
+}

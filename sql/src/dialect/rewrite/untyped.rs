@@ -1,14 +1,15 @@
 //! VALUES: quoted strings and NULLs take the type that other rows have in their column, and rows with
-//! subqueries, which DataFusion would not run there, become a UNION of SELECTs.
+//! subqueries, which DataFusion would not run there, become a UNION of SELECTs in their order.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, ExactNumberInfo, Expr, Ident, Query, SelectItem, SetExpr, SetOperator, SetQuantifier,
-    Value, Visit, VisitMut, Visitor, VisitorMut,
+    DataType, ExactNumberInfo, Expr, Ident, OrderBy, OrderByExpr, OrderByKind, OrderByOptions,
+    Query, SelectItem, SetExpr, SetOperator, SetQuantifier, TableAliasColumnDef, Value, Visit,
+    VisitMut, Visitor, VisitorMut,
 };
 
-use super::build::{cast_to, empty_select, take};
+use super::build::{cast_to, derived, empty_query, empty_select, number, take};
 use crate::types::PgType;
 
 /// Casts them, as far as the other rows tell their type themselves.
@@ -33,17 +34,12 @@ impl VisitorMut for Untyped {
         }
         if let SetExpr::Values(values) = &mut *query.body
             && values.rows.iter().any(|row| has_query(&row.content))
+            && let Some(width) = values.rows.first().map(|row| row.content.len())
+            && values.rows.iter().all(|row| row.content.len() == width)
         {
             let rows = values.rows.iter_mut();
-            let selects = rows.map(|row| selected(std::mem::take(&mut row.content)));
-            if let Some(union) = selects.reduce(|left, right| SetExpr::SetOperation {
-                op: SetOperator::Union,
-                set_quantifier: SetQuantifier::All,
-                left: Box::new(left),
-                right: Box::new(right),
-            }) {
-                *query.body = union;
-            }
+            let rows = rows.map(|row| std::mem::take(&mut row.content)).collect();
+            in_turn(query, rows, width);
         }
         ControlFlow::Continue(())
     }
@@ -100,7 +96,47 @@ fn has_query(row: &Vec<Expr>) -> bool {
     row.visit(&mut Found).is_break()
 }
 
-/// A row as a SELECT, with the names that VALUES gives.
+/// The column that tells the place of a row.
+const PLACE: &str = "?place?";
+
+/// Makes rows that are SELECTs the body of a query, which returns them in their order.
+fn in_turn(query: &mut Query, rows: Vec<Vec<Expr>>, width: usize) {
+    let selects = rows.into_iter().enumerate().map(|(place, mut row)| {
+        row.push(number(place as u64));
+        selected(row)
+    });
+    let Some(union) = selects.reduce(|left, right| SetExpr::SetOperation {
+        op: SetOperator::Union,
+        set_quantifier: SetQuantifier::All,
+        left: Box::new(left),
+        right: Box::new(right),
+    }) else {
+        return;
+    };
+    let mut rows = empty_query();
+    rows.body = Box::new(union);
+    let names = (1..=width).map(|number| format!("column{number}"));
+    let columns = names.clone().chain([PLACE.to_owned()]);
+    let columns = columns.map(|name| TableAliasColumnDef {
+        name: Ident::with_quote('"', name),
+        data_type: None,
+    });
+    let mut outer = empty_select();
+    outer.from = vec![derived(Box::new(rows), "values", columns.collect())];
+    let items = names.map(|name| SelectItem::UnnamedExpr(Expr::Identifier(Ident::new(name))));
+    outer.projection = items.collect();
+    *query.body = SetExpr::Select(Box::new(outer));
+    query.order_by.get_or_insert(OrderBy {
+        kind: OrderByKind::Expressions(vec![OrderByExpr {
+            expr: Expr::Identifier(Ident::with_quote('"', PLACE)),
+            options: OrderByOptions::default(),
+            with_fill: None,
+        }]),
+        interpolate: None,
+    });
+}
+
+/// A row as a SELECT.
 fn selected(row: Vec<Expr>) -> SetExpr {
     let items = row.into_iter().enumerate();
     let items = items.map(|(number, expr)| SelectItem::ExprWithAlias {

@@ -1,5 +1,6 @@
 //! `date_trunc(unit, time [, zone])`.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
@@ -96,6 +97,22 @@ impl ScalarUDFImpl for DateTrunc {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        if let [
+            ColumnarValue::Scalar(ScalarValue::Utf8(Some(word))),
+            ColumnarValue::Array(times),
+        ] = &args.args[..]
+            && let DataType::Timestamp(_, zone) = times.data_type()
+        {
+            let unit =
+                Unit::of(word).ok_or_else(|| not_recognized(word, name_of(zone.is_some())))?;
+            let in_zone = zone.as_ref().map(|_| &self.zone);
+            let windows = Windows::new(unit, in_zone);
+            let times = times.as_primitive::<TimestampMicrosecondType>();
+            let out: TimestampMicrosecondArray = times.try_unary(|time| windows.start(time))?;
+            return Ok(ColumnarValue::Array(Arc::new(
+                out.with_timezone_opt(zone.clone()),
+            )));
+        }
         evaluate(&args, |columns, rows| {
             let units = columns[0].as_string::<i32>();
             let values = &columns[1];
@@ -168,10 +185,7 @@ impl DateTrunc {
         is_zoned: bool,
     ) -> Result<TimestampMicrosecondArray> {
         let times = values.as_primitive::<TimestampMicrosecondType>();
-        let ty = match is_zoned {
-            true => "timestamp with time zone",
-            false => "timestamp without time zone",
-        };
+        let ty = name_of(is_zoned);
         let mut out = TimestampMicrosecondArray::builder(times.len());
         let mut unit: Option<(&str, Unit)> = None;
         let mut named: Option<(&str, Zone)> = None;
@@ -204,6 +218,65 @@ impl DateTrunc {
             });
         }
         Ok(out.finish())
+    }
+}
+
+fn name_of(is_zoned: bool) -> &'static str {
+    match is_zoned {
+        true => "timestamp with time zone",
+        false => "timestamp without time zone",
+    }
+}
+
+/// Times truncated one after the other. Neighbours mostly begin alike.
+struct Windows<'a> {
+    unit: Unit,
+    zone: Option<&'a Zone>,
+    known: Cell<Window>,
+}
+
+/// Times from `from` to before `until`, which begin at `start`.
+#[derive(Clone, Copy, Default)]
+struct Window {
+    from: i64,
+    until: i64,
+    start: i64,
+}
+
+impl<'a> Windows<'a> {
+    fn new(unit: Unit, zone: Option<&'a Zone>) -> Self {
+        Windows {
+            unit,
+            zone,
+            known: Cell::default(),
+        }
+    }
+
+    /// The beginning of the unit that a time lies in.
+    fn start(&self, time: i64) -> Result<i64> {
+        let Window { from, until, start } = self.known.get();
+        if (from..until).contains(&time) {
+            return Ok(start);
+        }
+        if is_infinite(time) {
+            return Ok(time);
+        }
+        let start = truncated(self.unit, time, self.zone)?;
+        if let Some((from, until)) = self.around(time) {
+            self.known.set(Window { from, until, start });
+        }
+        Ok(start)
+    }
+
+    /// The unit of the clock or the day around a time, if the zone's clocks are not put forward or
+    /// back within.
+    fn around(&self, time: i64) -> Option<(i64, i64)> {
+        let size = size(self.unit).unwrap_or(DAY_US);
+        let offset = |time| self.zone.map_or(0, |zone| local(zone, time) - time);
+        let shift = offset(time);
+        let from = time.checked_sub(time.checked_add(shift)?.rem_euclid(size))?;
+        let until = from.checked_add(size)?;
+        (offset(from) == shift && offset(until - 1) == shift).then_some((from, until))
     }
 }
 
@@ -315,4 +388,42 @@ fn of_intervals(units: &StringArray, values: &ArrayRef, rows: usize) -> Result<A
         });
     }
     Ok(Arc::new(out.finish()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn neighbours_begin_as_each_alone(
+            zone in prop::sample::select(vec![
+                None,
+                Some("UTC"),
+                Some("America/New_York"),
+                Some("Australia/Lord_Howe"),
+                Some("Asia/Kathmandu"),
+                Some("Africa/Casablanca"),
+                Some("Pacific/Apia"),
+            ]),
+            unit in prop::sample::select(vec![
+                "microsecond", "second", "minute", "hour", "day", "week", "month", "quarter", "year",
+                "decade", "century", "millennium",
+            ]),
+            start in -2_000_000_000_000_000_i64..4_000_000_000_000_000,
+            steps in prop::collection::vec(-3_600_000_000_i64..3 * 3_600_000_000, 1..200),
+        ) {
+            let zone = zone.map(|name| timezone::zone(name).expect("a zone"));
+            let unit = Unit::of(unit).expect("a unit");
+            let windows = Windows::new(unit, zone.as_ref());
+            let mut time = start;
+            for step in steps {
+                time += step;
+                let alone = truncated(unit, time, zone.as_ref()).expect("in range");
+                prop_assert_eq!(windows.start(time).expect("in range"), alone);
+            }
+        }
+    }
 }

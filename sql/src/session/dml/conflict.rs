@@ -120,7 +120,7 @@ impl Conflict {
         };
         assign::fill(&changes.query, &self.entry, given);
         let planner = self.planner;
-        let work = async move { Ok(planner.plan_query(changes.query, "").await?.plan) };
+        let work = async move { Ok(planner.plan_query(changes.query, "")?.plan) };
         session.database.runtime().run(work).await.map(Some)
     }
 
@@ -325,7 +325,7 @@ impl Plan {
         let plan = match &self.plan {
             Some(plan) => plan.clone(),
             None => {
-                let planned = planner.plan_query(self.query.clone(), text).await?;
+                let planned = planner.plan_query(self.query.clone(), text)?;
                 self.plan.insert(planned.plan).clone()
             }
         };

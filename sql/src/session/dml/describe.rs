@@ -45,7 +45,7 @@ impl Session {
                 let id = change.entry.def.id;
                 let (planner, _) = self.assigning(view.clone(), &change.entry, Some(id))?;
                 let query = change.query;
-                let work = async move { Ok(planner.plan_query(query, "").await?.plan) };
+                let work = async move { Ok(planner.plan_query(query, "")?.plan) };
                 let plan = self.database.runtime().run(work).await?;
                 (change.entry, change.qualifier, change.returning, plan)
             }

@@ -149,7 +149,7 @@ impl Source {
         functions: &[Arc<ScalarUDF>],
         text: &str,
     ) -> Result<LogicalPlan> {
-        let given = planner.plan_query(self.query, text).await?.plan;
+        let given = planner.plan_query(self.query, text)?.plan;
         let width = given.schema().fields().len();
         check_width(width, self.columns.len(), self.is_listed)?;
         let supplied = &self.columns[..width];
@@ -195,7 +195,7 @@ async fn defaults_of(
     if items.is_empty() {
         return Ok(Vec::new());
     }
-    match planner.plan_query(select(items)?, "").await?.plan {
+    match planner.plan_query(select(items)?, "")?.plan {
         LogicalPlan::Projection(projection) => {
             Ok(projection.expr.into_iter().map(Expr::unalias).collect())
         }

@@ -191,7 +191,7 @@ impl Session {
         let (owned, settings) = (text.to_owned(), self.format_settings());
         let bound = params.to_vec();
         let work = async move {
-            let plan = planner.plan_query(change.query, &owned).await?.plan;
+            let plan = planner.plan_query(change.query, &owned)?.plan;
             let plan = bind(plan, &bound, &owned)?;
             let (_, mut stream) = planner.start(&plan, &owned).await?;
             let mut rows = 0;
@@ -278,14 +278,10 @@ impl Session {
         mut planner: Planner,
         entry: &TableEntry,
     ) -> Result<(Planner, Vec<Arc<ScalarUDF>>)> {
-        use datafusion::execution::FunctionRegistry;
         let zone: Arc<str> = self.settings.time_zone().to_string().into();
         let functions = assign::functions(entry, &zone, &self.format_settings());
         for function in &functions {
-            planner
-                .state
-                .register_udf(function.clone())
-                .map_err(|e| from_datafusion(e, ""))?;
+            planner.names.add(function.clone());
         }
         Ok((planner, functions))
     }

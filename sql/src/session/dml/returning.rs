@@ -101,8 +101,7 @@ impl Returning {
         let table: Arc<dyn TableProvider> = Arc::new(table);
         let mut planner = session.planner_with(view, None, vec![(ROWS.to_owned(), table)])?;
         // Rows are returned in the order in which they were changed.
-        let options = planner.state.config_mut().options_mut();
-        options.execution.target_partitions = 1;
+        planner.in_order();
         Ok(planner)
     }
 
@@ -116,7 +115,7 @@ impl Returning {
         let planner = self.planner(session, view)?;
         let (query, text) = (self.query, text.to_owned());
         let work = async move {
-            let Planned { plan, names } = planner.plan_query(query, &text).await?;
+            let Planned { plan, names } = planner.plan_query(query, &text)?;
             refuse_aggregates(&plan)?;
             let columns = output_columns(plan.schema().fields().iter().cloned(), names);
             Ok((plan, columns))
@@ -135,7 +134,7 @@ impl Returning {
         let planner = self.planner(session, view)?;
         let (query, text, params) = (self.query, text.to_owned(), params.to_vec());
         let work = async move {
-            let Planned { plan, names } = planner.plan_query(query, &text).await?;
+            let Planned { plan, names } = planner.plan_query(query, &text)?;
             refuse_aggregates(&plan)?;
             let plan = bind(plan, &params, &text)?;
             let (fields, mut stream) = planner.start(&plan, &text).await?;

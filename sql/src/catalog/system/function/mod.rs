@@ -78,15 +78,22 @@ enum Returns {
     Names,
 }
 
+const GROUPS: [&[Spec]; 4] = [
+    session::FUNCTIONS,
+    describe::FUNCTIONS,
+    registry::FUNCTIONS,
+    size::FUNCTIONS,
+];
+
+/// Their names, where they are a [`Spec`].
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    GROUPS.into_iter().flatten().map(|spec| spec.name)
+}
+
 /// All of them for one statement.
 pub(super) fn all(context: &Arc<Context>) -> Vec<Arc<ScalarUDF>> {
-    let groups = [
-        session::FUNCTIONS,
-        describe::FUNCTIONS,
-        registry::FUNCTIONS,
-        size::FUNCTIONS,
-    ];
-    let specs = groups.into_iter().flatten();
+    let specs = GROUPS.into_iter().flatten();
     let functions = specs.map(|spec| {
         Arc::new(ScalarUDF::from(SystemFunction {
             spec,

@@ -1,0 +1,282 @@
+//! What the names in a statement mean: tables, functions and types, while it is planned.
+//!
+//! Most functions need nothing but their arguments; all sessions share them ([`Functions`]). Those
+//! that are bound to a session or to what the statement sees are made when it names a function, and
+//! those of the system catalogs only when it names none of the others.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use arrow::datatypes::{DataType, FieldRef, SchemaRef, TimeUnit};
+use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl};
+use datafusion::common::{DFSchema, Result, TableReference, plan_datafusion_err};
+use datafusion::config::ConfigOptions;
+use datafusion::datasource::cte_worktable::CteWorkTable;
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
+};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::sql::parser::Statement;
+use datafusion::sql::planner::{ParserOptions, SqlToRel};
+use datafusion::sql::sqlparser::ast;
+
+use super::{clock, sleep};
+use crate::catalog::{CatalogView, PUBLIC};
+use crate::database::DATABASE;
+use crate::dialect::PgTypePlanner;
+use crate::functions;
+use crate::types::FormatSettings;
+
+type Scalars = HashMap<String, Arc<ScalarUDF>>;
+
+/// The functions that all sessions share, by name.
+pub(crate) struct Functions {
+    scalar: Scalars,
+    higher_order: HashMap<String, Arc<HigherOrderUDF>>,
+    aggregate: HashMap<String, Arc<AggregateUDF>>,
+    window: HashMap<String, Arc<WindowUDF>>,
+}
+
+impl Functions {
+    /// Those that are registered in `state`.
+    pub(crate) fn of(state: &SessionState) -> Self {
+        Functions {
+            scalar: state.scalar_functions().clone(),
+            higher_order: state.higher_order_functions().clone(),
+            aggregate: state.aggregate_functions().clone(),
+            window: state.window_functions().clone(),
+        }
+    }
+}
+
+/// What the names in one statement mean.
+#[derive(Clone)]
+pub(super) struct Names {
+    shared: Arc<Functions>,
+    view: Arc<CatalogView>,
+    settings: FormatSettings,
+    now_us: i64,
+    /// Functions that the statement brings itself.
+    own: Scalars,
+    of_session: Arc<OnceLock<Scalars>>,
+    of_catalog: Arc<OnceLock<Scalars>>,
+}
+
+impl Names {
+    pub(super) fn new(
+        shared: Arc<Functions>,
+        view: CatalogView,
+        settings: FormatSettings,
+        now_us: i64,
+    ) -> Self {
+        Names {
+            shared,
+            view: Arc::new(view),
+            settings,
+            now_us,
+            own: Scalars::new(),
+            of_session: Arc::default(),
+            of_catalog: Arc::default(),
+        }
+    }
+
+    /// Adds a function of the statement's own.
+    pub(super) fn add(&mut self, function: Arc<ScalarUDF>) {
+        self.own.insert(function.name().to_owned(), function);
+    }
+
+    /// Plans a statement over these names.
+    pub(super) fn plan(&self, state: &SessionState, query: ast::Statement) -> Result<LogicalPlan> {
+        let options = &state.config_options().sql_parser;
+        let options = ParserOptions {
+            parse_float_as_decimal: options.parse_float_as_decimal,
+            enable_ident_normalization: options.enable_ident_normalization,
+            enable_options_value_normalization: options.enable_options_value_normalization,
+            support_varchar_with_length: options.support_varchar_with_length,
+            map_string_types_to_utf8view: options.map_string_types_to_utf8view,
+            collect_spans: options.collect_spans,
+            default_null_ordering: options.default_null_ordering.as_str().into(),
+        };
+        let resolver = Resolver {
+            names: self,
+            state,
+            types: Arc::new(ZonedTypes(self.view.time_zone.clone())),
+            tables: RefCell::default(),
+        };
+        SqlToRel::new_with_options(&resolver, options)
+            .statement_to_plan(Statement::Statement(Box::new(query)))
+    }
+
+    fn scalar(&self, name: &str) -> Option<&Arc<ScalarUDF>> {
+        let of_session = || {
+            by_name(
+                clock::functions(self.now_us, &self.view.time_zone)
+                    .into_iter()
+                    .chain([sleep::function()])
+                    .chain(functions::session_functions(&self.settings)),
+            )
+        };
+        let of_catalog = || by_name(self.view.functions());
+        (self.own.get(name))
+            .or_else(|| self.of_session.get_or_init(of_session).get(name))
+            .or_else(|| self.shared.scalar.get(name))
+            .or_else(|| self.of_catalog.get_or_init(of_catalog).get(name))
+    }
+}
+
+fn by_name(functions: impl IntoIterator<Item = Arc<ScalarUDF>>) -> Scalars {
+    let mut names = Scalars::new();
+    for function in functions {
+        for alias in function.aliases() {
+            names.insert(alias.clone(), function.clone());
+        }
+        names.insert(function.name().to_owned(), function);
+    }
+    names
+}
+
+/// Answers DataFusion's planner.
+struct Resolver<'a> {
+    names: &'a Names,
+    state: &'a SessionState,
+    types: Arc<dyn TypePlanner>,
+    /// Those that have been asked for: the rows of a system table are made once.
+    tables: RefCell<HashMap<(String, String), Arc<dyn TableSource>>>,
+}
+
+impl ContextProvider for Resolver<'_> {
+    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        let name = name.resolve(DATABASE, PUBLIC);
+        let key = (name.schema.to_string(), name.table.to_string());
+        if *name.catalog == *DATABASE {
+            if let Some(known) = self.tables.borrow().get(&key) {
+                return Ok(known.clone());
+            }
+            if let Some(table) = self.names.view.table(&key.0, &key.1)? {
+                let source = provider_as_source(table);
+                self.tables.borrow_mut().insert(key, source.clone());
+                return Ok(source);
+            }
+        }
+        Err(plan_datafusion_err!("table '{name}' not found"))
+    }
+
+    fn get_table_function_source(
+        &self,
+        name: &str,
+        args: Vec<Expr>,
+    ) -> Result<Arc<dyn TableSource>> {
+        if name != "generate_series" {
+            return Err(plan_datafusion_err!("table function '{name}' not found"));
+        }
+        let context = SimplifyContext::builder()
+            .with_config_options(self.state.config_options().clone())
+            .with_query_execution_start_time(
+                self.state.execution_props().query_execution_start_time,
+            )
+            .build();
+        let simplifier = ExprSimplifier::new(context);
+        let schema = DFSchema::empty();
+        let args = args.into_iter().map(|arg| {
+            let arg = simplifier.coerce(arg, &schema)?;
+            simplifier.simplify(arg)
+        });
+        let args = args.collect::<Result<Vec<_>>>()?;
+        let series = functions::Series(self.names.settings.clone());
+        let table = series.call_with_args(TableFunctionArgs::new(&args, self.state))?;
+        Ok(provider_as_source(table))
+    }
+
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
+        Ok(provider_as_source(Arc::new(CteWorkTable::new(
+            name, schema,
+        ))))
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        self.state.expr_planners()
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        Some(self.types.clone())
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        let function = self.names.scalar(name)?;
+        // Some of DataFusion's look at the session's zone.
+        let updated = function.inner().with_updated_config(self.options());
+        Some(updated.map_or_else(|| function.clone(), Arc::new))
+    }
+
+    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
+        self.names.shared.higher_order.get(name).cloned()
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.names.shared.aggregate.get(name).cloned()
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.names.shared.window.get(name).cloned()
+    }
+
+    fn get_variable_type(&self, _: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        self.state.config_options()
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        self.names.shared.scalar.keys().cloned().collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        self.names.shared.higher_order.keys().cloned().collect()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        self.names.shared.aggregate.keys().cloned().collect()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        self.names.shared.window.keys().cloned().collect()
+    }
+}
+
+/// Types of casts: timestamptz in the session's zone.
+#[derive(Debug)]
+struct ZonedTypes(Arc<str>);
+
+impl TypePlanner for ZonedTypes {
+    fn plan_type_field(&self, ty: &ast::DataType) -> Result<Option<FieldRef>> {
+        let planned = PgTypePlanner.plan_type_field(ty)?;
+        Ok(planned.map(|field| match field.data_type() {
+            DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
+                let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some(self.0.clone()));
+                Arc::new(field.as_ref().clone().with_data_type(zoned))
+            }
+            _ => field,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::system;
+
+    #[test]
+    fn no_function_of_the_catalog_hides_behind_a_shared_one() {
+        let shared = Functions::of(&crate::database::template(1));
+        for name in system::function_names() {
+            assert!(!shared.scalar.contains_key(name), "{name}");
+        }
+    }
+}
