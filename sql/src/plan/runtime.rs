@@ -72,14 +72,14 @@ impl QueryRuntime {
         let (head_sender, head) = oneshot::channel();
         let work = async move {
             let (told, mut batches) = work.await?;
-            let first = batches.next().await.transpose()?;
-            let is_empty = first.is_none();
+            let first = batches.next().await;
+            let is_over = !matches!(first, Some(Ok(_)));
             if let Some(batch) = first {
                 // There is room for it.
-                let _ = sender.send(Ok(batch)).await;
+                let _ = sender.send(batch).await;
             }
             let _ = head_sender.send(told);
-            if is_empty {
+            if is_over {
                 return Ok(());
             }
             while let Some(batch) = batches.next().await {

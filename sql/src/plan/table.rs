@@ -27,7 +27,15 @@ pub struct SliceTable {
     schema: SchemaRef,
     row_ids: bool,
     /// Scans that have been asked for.
-    scans: Mutex<Vec<(Vec<usize>, Vec<Expr>, Arc<Scan>)>>,
+    scans: Mutex<Vec<Planned>>,
+}
+
+/// A scan, and what was asked for.
+#[derive(Debug)]
+struct Planned {
+    projection: Vec<usize>,
+    filters: Vec<Expr>,
+    scan: Arc<Scan>,
 }
 
 impl SliceTable {
@@ -73,11 +81,9 @@ impl SliceTable {
     /// The scan, which is asked for twice: how large it is, and to run it.
     fn prepare(&self, projection: &[usize], filters: &[Expr]) -> Result<Arc<Scan>> {
         let mut scans = self.scans.lock();
-        let known = scans
-            .iter()
-            .find(|(p, f, _)| p == projection && f == filters);
-        if let Some((_, _, scan)) = known {
-            return Ok(scan.clone());
+        let is_same = |known: &&Planned| known.projection == projection && known.filters == filters;
+        if let Some(known) = scans.iter().find(is_same) {
+            return Ok(known.scan.clone());
         }
         let columns = self.entry.columns.len();
         // The row number, where it is asked for, is the last of all columns; storage puts it last too.
@@ -95,7 +101,11 @@ impl SliceTable {
         let scan = Scan::new(&self.state, self.entry.def.id, request)
             .map_err(|e| DataFusionError::External(Box::new(e)))?;
         let scan = Arc::new(scan);
-        scans.push((projection.to_vec(), filters.to_vec(), scan.clone()));
+        scans.push(Planned {
+            projection: projection.to_vec(),
+            filters: filters.to_vec(),
+            scan: scan.clone(),
+        });
         Ok(scan)
     }
 }
@@ -180,7 +190,7 @@ impl TableProvider for SliceTable {
         // A second scan of the same has counters of its own.
         self.scans
             .lock()
-            .retain(|(_, _, known)| !Arc::ptr_eq(known, &scan));
+            .retain(|known| !Arc::ptr_eq(&known.scan, &scan));
         let partitions = state.config().target_partitions();
         let order = projection
             .iter()
