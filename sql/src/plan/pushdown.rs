@@ -5,6 +5,8 @@
 //! Anything that is not understood here is left to DataFusion, so that a gap costs time and never
 //! rows.
 
+use std::cmp::Ordering;
+
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::InList;
@@ -96,6 +98,23 @@ fn conditions(def: &TableDef, filter: &Expr) -> Vec<Condition> {
             let mut both = conditions(def, left);
             both.extend(conditions(def, right));
             both
+        }
+        // DataFusion writes a short `IN` so.
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Or,
+            right,
+        }) => {
+            let (mut left, mut right) = (conditions(def, left), conditions(def, right));
+            match (left.pop(), right.pop()) {
+                (Some(Condition::In(a, mut ranges)), Some(Condition::In(b, more)))
+                    if a == b && left.is_empty() && right.is_empty() =>
+                {
+                    ranges.extend(more);
+                    vec![Condition::In(a, united(ranges))]
+                }
+                _ => Vec::new(),
+            }
         }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let comparison = match (column(def, left), column(def, right)) {
@@ -213,7 +232,7 @@ fn range(column: usize, min: Option<Value>, max: Option<Value>) -> Condition {
 }
 
 fn points(mut values: Vec<Value>) -> Vec<KeyRange> {
-    values.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
+    values.sort_by(|a, b| a.partial_cmp(b).unwrap_or(Ordering::Equal));
     values.dedup();
     values
         .into_iter()
@@ -222,6 +241,25 @@ fn points(mut values: Vec<Value>) -> Vec<KeyRange> {
             max: Some(v),
         })
         .collect()
+}
+
+/// The same values in ranges that are ascending and disjoint.
+fn united(mut ranges: Vec<KeyRange>) -> Vec<KeyRange> {
+    // Less than any value is no value: open at the start.
+    ranges.sort_by(|a, b| a.min.partial_cmp(&b.min).unwrap_or(Ordering::Equal));
+    let mut disjoint: Vec<KeyRange> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match disjoint.last_mut() {
+            Some(last) if last.max.is_none() || range.min <= last.max => {
+                let reaches = range.max.is_none() || range.max > last.max;
+                if last.max.is_some() && reaches {
+                    last.max = range.max;
+                }
+            }
+            _ => disjoint.push(range),
+        }
+    }
+    disjoint
 }
 
 fn intersection(a: &[KeyRange], b: &[KeyRange]) -> Vec<KeyRange> {
@@ -277,4 +315,41 @@ fn literal(def: &TableDef, column: usize, expr: &Expr) -> Option<Value> {
         (DataType::Boolean, S::Boolean(Some(v))) => Value::Bool(*v),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn holds(ranges: &[KeyRange], key: i128) -> bool {
+        let key = Value::Int(key);
+        ranges.iter().any(|range| {
+            range.min.as_ref().is_none_or(|min| *min <= key)
+                && range.max.as_ref().is_none_or(|max| key <= *max)
+        })
+    }
+
+    fn bound() -> impl Strategy<Value = Option<Value>> {
+        prop::option::weighted(0.9, (0..20_i128).prop_map(Value::Int))
+    }
+
+    proptest! {
+        #[test]
+        fn united_ranges_hold_what_each_held(bounds in prop::collection::vec((bound(), bound()), 0..8)) {
+            let ranges: Vec<KeyRange> = bounds
+                .into_iter()
+                .filter(|(min, max)| min.is_none() || max.is_none() || min <= max)
+                .map(|(min, max)| KeyRange { min, max })
+                .collect();
+            let united = united(ranges.clone());
+            for key in -1..21 {
+                prop_assert_eq!(holds(&ranges, key), holds(&united, key));
+            }
+            for pair in united.windows(2) {
+                prop_assert!(pair[0].max.is_some() && pair[0].max < pair[1].min);
+            }
+        }
+    }
 }
