@@ -135,8 +135,9 @@ impl Engine {
 fn expire(shared: &Arc<Shared>) -> Result<()> {
     let hold = shared.moves.hold();
     let state = shared.state();
+    let now = shared.clock.read(shared.vfs.now(), shared.vfs.uptime());
     for table in state.tables.values() {
-        let dropped = retention::choose(table, shared.vfs.now());
+        let dropped = retention::choose(table, now);
         if dropped.is_empty() {
             continue;
         }

@@ -26,6 +26,7 @@ use crate::manifest::Checkpoint;
 use crate::moves::Moves;
 use crate::pressure::Pressure;
 use crate::recover::recover;
+use crate::retention::Clock;
 use crate::rocks::Store;
 use crate::rocks::keys::SegmentKey;
 use crate::segment::SegmentHome;
@@ -71,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) pressure: Pressure,
     /// Where background work moved rows.
     pub(crate) moves: Arc<Moves>,
+    /// The time that retention goes by.
+    pub(crate) clock: Clock,
 }
 
 /// Figures that waiting writers and background work look at.
@@ -145,6 +148,7 @@ impl Engine {
             unmergeable: Mutex::default(),
             pressure: Pressure::default(),
             moves: Arc::new(Moves::new()),
+            clock: Clock::default(),
             options,
             vfs,
             home,

@@ -10,7 +10,7 @@
 //!   since their file's last sync each stands as it was at some moment since; of the names changed
 //!   since their directory's last sync each change may or may not have happened (but changes of one
 //!   name keep their order, as a journal keeps them).
-//! - [`FaultVfs::set_now`]: the clock.
+//! - [`FaultVfs::set_now`], [`FaultVfs::pass`]: the clock, and time.
 //!
 //! A process that is killed without a power cut sees the same `FaultVfs` again.
 
@@ -51,6 +51,7 @@ enum NameChange {
 struct State {
     random: Random,
     now: i64,
+    uptime: i64,
     dirs: BTreeSet<PathBuf>,
     inodes: Vec<Inode>,
     names: BTreeMap<PathBuf, InodeId>,
@@ -66,6 +67,7 @@ impl FaultVfs {
         FaultVfs::with(State {
             random: Random(seed),
             now: 1_704_067_200_000_000,
+            uptime: 0,
             dirs: BTreeSet::new(),
             inodes: Vec::new(),
             names: BTreeMap::new(),
@@ -127,6 +129,7 @@ impl FaultVfs {
         FaultVfs::with(State {
             random: Random(random.next()),
             now: state.now,
+            uptime: 0,
             dirs: state.dirs.clone(),
             inodes,
             durable_names: names.clone(),
@@ -149,7 +152,14 @@ impl FaultVfs {
         copy
     }
 
-    /// Sets the clock, in microseconds since 1970 UTC.
+    /// Lets time pass, in microseconds.
+    pub fn pass(&self, us: i64) {
+        let mut state = self.state.lock();
+        state.now += us;
+        state.uptime += us;
+    }
+
+    /// Sets the clock, in microseconds since 1970 UTC, while no time passes.
     pub fn set_now(&self, now: i64) {
         self.state.lock().now = now;
     }
@@ -313,6 +323,10 @@ impl Vfs for FaultVfs {
 
     fn now(&self) -> i64 {
         self.state.lock().now
+    }
+
+    fn uptime(&self) -> i64 {
+        self.state.lock().uptime
     }
 }
 

@@ -35,6 +35,8 @@ pub trait Vfs: Send + Sync + 'static {
     fn sync_dir(&self, dir: &Path) -> Result<()>;
     /// Microseconds since 1970 UTC.
     fn now(&self) -> i64;
+    /// Microseconds that have passed since some moment; whoever sets the clock does not change it.
+    fn uptime(&self) -> i64;
 }
 
 /// An open file. Positions are explicit; there is no cursor.
