@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use super::grammar::Grammar;
 use super::source::Source;
 use super::table::TableName;
-use super::{limits, refuse, words};
+use super::{expansion, limits, refuse, words};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::PgType;
 
@@ -251,6 +251,7 @@ impl<'a> Cursor<'a> {
         })?;
         self.index += parser.index();
         limits::check_tree(&result)?;
+        expansion::check(&result)?;
         refuse::check(&result, self.source)?;
         Ok(result)
     }

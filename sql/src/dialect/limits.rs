@@ -31,6 +31,12 @@ pub(crate) const JOINS_MAX: usize = 32;
 pub(crate) const IN_LIST_MAX: usize = 10_000;
 /// WITH queries of a statement.
 pub(crate) const CTES_MAX: usize = 32;
+/// Queries and tables of a statement, with each `WITH` query in the place of its name.
+pub(crate) const EXPANDED_MAX: u64 = 5_000;
+/// Columns of a CUBE, as in PostgreSQL.
+pub(crate) const CUBE_MAX: usize = 12;
+/// Sets that a GROUP BY has, as in PostgreSQL.
+pub(crate) const GROUPING_SETS_MAX: usize = 4_096;
 /// `[]` after one type or value.
 const SUBSCRIPTS_MAX: usize = 32;
 /// How often the parser may read one token again.
@@ -244,6 +250,26 @@ impl Visitor for Measure {
             select.from.iter().map(joins).sum::<usize>() + select.from.len().saturating_sub(1);
         if joins > JOINS_MAX {
             return self.refuse(format!("A SELECT may have {JOINS_MAX} joins."));
+        }
+        if let ast::GroupByExpr::Expressions(items, _) = &select.group_by {
+            let mut sets = 1_usize;
+            for item in items {
+                sets = sets.saturating_mul(match item {
+                    ast::Expr::Cube(columns) if columns.len() > CUBE_MAX => {
+                        let message = format!("CUBE is limited to {CUBE_MAX} elements");
+                        return ControlFlow::Break(limit(SqlState::TOO_MANY_COLUMNS, &message));
+                    }
+                    ast::Expr::Cube(columns) => 1 << columns.len(),
+                    ast::Expr::Rollup(columns) => columns.len() + 1,
+                    ast::Expr::GroupingSets(sets) => sets.len().max(1),
+                    _ => 1,
+                });
+            }
+            if sets > GROUPING_SETS_MAX {
+                let message =
+                    format!("too many grouping sets present (maximum {GROUPING_SETS_MAX})");
+                return ControlFlow::Break(limit(SqlState::STATEMENT_TOO_COMPLEX, &message));
+            }
         }
         ControlFlow::Continue(())
     }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `parse` | a message to its statements; which word begins which |
 //! | `statement` | which statements there are |
-//! | `limits` | how large a statement may be |
+//! | `limits`, `expansion` | how large a statement may be |
 //! | `source`, `spelling`, `cursor`, `words` | tokens, places among them, reserved words |
 //! | `grammar`, `query`, `refuse` | what sqlparser reads, and what of that PostgreSQL does not |
 //! | `copy`, `table`, `transaction`, `settings`, `prepared`, `cursors`, `explain`, `admin` | statements that we read ourselves |
@@ -19,6 +19,7 @@ mod admin;
 mod copy;
 mod cursor;
 mod cursors;
+mod expansion;
 mod explain;
 mod grammar;
 mod limits;

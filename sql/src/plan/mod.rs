@@ -1,6 +1,7 @@
 //! From a parsed statement to batches: tables and their scans for DataFusion, what is pushed down
 //! into storage, the threads that plan and run, and the memory they may take.
 
+pub(crate) mod complexity;
 pub mod errors;
 mod literals;
 mod memory;

@@ -30,6 +30,7 @@ use crate::catalog::{CatalogView, PUBLIC};
 use crate::database::DATABASE;
 use crate::dialect::PgTypePlanner;
 use crate::functions;
+use crate::plan::complexity;
 use crate::types::FormatSettings;
 
 type Scalars = HashMap<String, Arc<ScalarUDF>>;
@@ -108,8 +109,10 @@ impl Names {
             types: Arc::new(ZonedTypes(self.view.time_zone.clone())),
             tables: RefCell::default(),
         };
-        SqlToRel::new_with_options(&resolver, options)
-            .statement_to_plan(Statement::Statement(Box::new(query)))
+        let plan = SqlToRel::new_with_options(&resolver, options)
+            .statement_to_plan(Statement::Statement(Box::new(query)))?;
+        complexity::check(&plan)?;
+        Ok(plan)
     }
 
     fn scalar(&self, name: &str) -> Option<&Arc<ScalarUDF>> {

@@ -326,3 +326,51 @@ fn time_is_linear() {
         assert!(elapsed.as_secs() < 5, "{elapsed:?} for {shown}");
     }
 }
+
+/// `n` WITH queries, each of which names the one before twice.
+fn doubling(n: usize) -> String {
+    let mut text = "with c0 as (select 1 as x)".to_owned();
+    for i in 1..n {
+        text += &format!(", c{i} as (select a.x from c{} a, c{} b)", i - 1, i - 1);
+    }
+    text + &format!(" select * from c{}", n - 1)
+}
+
+#[test]
+fn queries_that_multiply() {
+    let refused = Err(SqlState::STATEMENT_TOO_COMPLEX);
+    let state = |message: &str| handle(message).map_err(|error| error.state);
+    assert_eq!(state(&doubling(9)), Ok(()));
+    assert_eq!(state(&doubling(16)), refused);
+    assert_eq!(state(&doubling(32)), refused);
+    // A name that means a table, or a WITH query elsewhere, weighs nothing more.
+    let inner = doubling(9);
+    assert_eq!(state(&format!("select * from ({inner}) x, c8 y, c8 z")), Ok(()));
+    assert_eq!(
+        state(&format!("select (select count(*) from ({}) t)", doubling(20))),
+        refused
+    );
+    assert_eq!(
+        state("with recursive r as (select 1 as x union all select x + 1 from r where x < 5) select * from r"),
+        Ok(())
+    );
+}
+
+#[test]
+fn grouping_sets() {
+    let cube = |n: usize| {
+        let columns: Vec<String> = (0..n).map(|i| format!("c{i}")).collect();
+        format!("cube ({})", columns.join(", "))
+    };
+    let state = |by: String| {
+        let message = format!("select count(*) from t group by {by}");
+        handle(&message).map_err(|error| error.state)
+    };
+    assert_eq!(state(cube(12)), Ok(()));
+    assert_eq!(state(cube(13)), Err(SqlState::TOO_MANY_COLUMNS));
+    assert_eq!(state(format!("{}, {}", cube(6), cube(6))), Ok(()));
+    assert_eq!(
+        state(format!("{}, {}", cube(7), cube(6))),
+        Err(SqlState::STATEMENT_TOO_COMPLEX)
+    );
+}
