@@ -133,6 +133,12 @@ impl Store {
             .map_err(|e| failed("write", &self.dir, e))
     }
 
+    /// Whether RocksDB still writes. After some failures, of its log or its own manifest, it answers
+    /// every write with the same error until it is opened again; a full disk it gets over.
+    pub fn check_writable(&self) -> Result<()> {
+        self.commit_meta(MetaBatch::default())
+    }
+
     /// Every record of the manifest, in key order.
     pub fn read_meta(&self, visit: &mut dyn FnMut(MetaKey, &[u8]) -> Result<()>) -> Result<()> {
         let meta = self.family(META)?;
