@@ -22,12 +22,13 @@ export SLICEDB_CRASH_CYCLES ?= 20
 export SLICEDB_POWER_CYCLES ?= 5
 export SLICEDB_FUZZ_CASES ?= 1000
 export SLICEDB_FLIPS ?= 30
+export SLICEDB_FAULTS ?= 8
 export PROPTEST_CASES ?= 256
 
 help:
 	@echo "make demo          build, load a week of pizza orders, ask, stream; Ctrl-C stops"
 	@echo "make test          the whole check: format, lints, docs, every test"
-	@echo "make test-nightly  the same with 10 times the crashes and random cases"
+	@echo "make test-nightly  the same with 10 times the crashes and random cases, and every fault"
 	@echo "make bench         the main job measured, PostgreSQL beside it; some 20 minutes"
 	@echo "make build         the release binary: $(TARGET_DIR)/release/slicedb"
 	@echo "make deps          install the system packages that building and testing need"
@@ -51,6 +52,7 @@ test-nightly: export SLICEDB_CRASH_CYCLES := 200
 test-nightly: export SLICEDB_POWER_CYCLES := 50
 test-nightly: export SLICEDB_FUZZ_CASES := 200000
 test-nightly: export SLICEDB_FLIPS := 1000
+test-nightly: export SLICEDB_FAULTS := all
 test-nightly: export PROPTEST_CASES := 10000
 test-nightly: test
 
@@ -67,7 +69,7 @@ doc-check:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(CHECKED) --no-deps
 
 tests:
-	@echo "==> tests: $(SLICEDB_CRASH_CYCLES) crashes, $(SLICEDB_POWER_CYCLES) power cuts, $(SLICEDB_FUZZ_CASES) fuzz cases"
+	@echo "==> tests: $(SLICEDB_CRASH_CYCLES) crashes, $(SLICEDB_POWER_CYCLES) power cuts, $(SLICEDB_FAULTS) faults a phase, $(SLICEDB_FUZZ_CASES) fuzz cases"
 	$(CARGO) test $(CHECKED)
 
 bench: deps-build

@@ -7,11 +7,13 @@
 //! | `slt` | SQL files, run hot, cold and reopened, and against PostgreSQL |
 //! | `crash` | kill -9 at random moments and at failpoints, with a verifying client |
 //! | `damage` | flipped bits and cut logs of a data directory |
+//! | `faults` | a disk whose k-th write or sync fails, under everything |
 //! | `wire` | the protocol, byte by byte |
 //! | `tidy` | the rules that the code and the documents keep |
 
 mod crash;
 mod damage;
+mod faults;
 mod server;
 mod slt;
 mod smoke;

@@ -10,7 +10,7 @@ use pgwire::messages::response::{CommandComplete, ReadyForQuery, TransactionStat
 use pgwire::messages::startup::ParameterStatus;
 use pgwire::messages::{DecodeContext, Message};
 use slicedb_sql::dialect::{Discard, Statement};
-use slicedb_sql::error::SqlError;
+use slicedb_sql::error::{SqlError, SqlState};
 use slicedb_sql::session::{Session, TransactionStatus};
 
 use super::cancel::Registration;
@@ -157,6 +157,9 @@ impl<'a> Connection<'a> {
         let (pid, sqlstate) = (self.registration.pid, error.state.as_str());
         match &sqlstate[..2] {
             "XX" | "58" => tracing::error!(pid, %error, detail = ?error.detail, "statement failed"),
+            _ if error.state == SqlState::DISK_FULL => {
+                tracing::warn!(pid, %error, "statement failed");
+            }
             _ => tracing::info!(pid, sqlstate, "statement failed"),
         }
         self.portals.clear();

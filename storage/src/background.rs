@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::build::{Builder, Built};
 use crate::change::Change;
@@ -46,7 +46,10 @@ impl Background {
         let merging = shared.clone();
         let reap = move || -> Result<()> {
             for key in reaped.try_iter() {
-                merging.home.store.drop_segment(key)?;
+                merging.home.store.drop_segment(key).inspect_err(|_| {
+                    // For the next round. This thread holds the other end.
+                    let _ = merging.home.reaper.send(key);
+                })?;
             }
             if merging.options.background {
                 expire(&merging)?;
@@ -74,14 +77,20 @@ fn repeat(shared: &Shared, bell: &Bell, work: impl Fn() -> Result<()>) {
     let interval = Duration::from_millis(shared.options.maintenance_interval_ms);
     while !shared.gauges().stopping {
         bell.wait(interval);
-        if shared.gauges().stopping {
+        let gauges = shared.gauges();
+        if gauges.stopping {
             return;
+        }
+        // What is left to do is left to the next start.
+        if gauges.closed.is_some() {
+            continue;
         }
         if let Err(e) = work() {
             if shared.gauges().stopping {
                 return;
             }
             warn!(error = %e, "background work failed and will be tried again");
+            shared.check_store(&e);
             let until = Instant::now() + interval * REST_AFTER_FAILURE;
             // Whoever waits for it rings again and again, and the stop rings too.
             while Instant::now() < until && !shared.gauges().stopping {
@@ -186,8 +195,24 @@ impl Shared {
 
     pub(crate) fn seal(&self) -> Result<()> {
         let sealed = self.seal_all();
-        self.set_seal_error(sealed.as_ref().err().filter(|e| e.is_disk_full()).cloned());
+        self.set_seal_error(sealed.as_ref().err().cloned());
         sealed
+    }
+
+    /// After work failed: nobody shall wait for a seal if RocksDB writes no more.
+    pub(crate) fn check_store(&self, failure: &Error) {
+        if !matches!(failure, Error::Io { .. }) || failure.is_disk_full() {
+            return;
+        }
+        match self.home.store.check_writable() {
+            Err(e) if !e.is_disk_full() => {
+                error!(error = %e, "RocksDB writes no more: no commit is accepted before a restart");
+                self.close(
+                    "the server accepts no writes since segments could not be stored; restart it",
+                );
+            }
+            _ => {}
+        }
     }
 
     fn seal_all(&self) -> Result<()> {

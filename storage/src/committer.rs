@@ -178,8 +178,9 @@ impl Committer {
             }
             Err(e) => {
                 self.staged = before;
-                if e.is_disk_full() {
+                let e = if self.wal.is_usable() {
                     warn!(error = %e, "the disk is full: commits are refused until there is room");
+                    e
                 } else {
                     // The log may hold these commits all the same: a restart decides.
                     let segments = waiting
@@ -190,7 +191,8 @@ impl Committer {
                         .for_each(|segment| segment.keep());
                     error!(error = %e, "the log could not be synced: no commit is accepted before a restart");
                     self.shared.close("the server accepts no writes since the log could not be synced; restart it");
-                }
+                    Error::Undecided(Box::new(e))
+                };
                 for (_, _, done) in waiting {
                     done(Err(e.clone()));
                 }

@@ -84,7 +84,7 @@ pub(crate) struct Gauges {
     /// When the oldest unsealed commit came, in microseconds since 1970 UTC.
     pub(crate) unsealed_since: Option<i64>,
     pub(crate) closed: Option<String>,
-    /// Why the last seal failed for want of disk space.
+    /// Why the last seal failed. Until one succeeds nobody waits for room.
     pub(crate) seal_error: Option<Error>,
     pub(crate) stopping: bool,
 }

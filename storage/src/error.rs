@@ -48,6 +48,11 @@ pub enum Error {
         source: Arc<std::io::Error>,
     },
 
+    /// Writing or syncing a commit failed for good: whether it is durable, the next start finds out.
+    /// Until then it is not visible, and nothing else is committed.
+    #[error("{0}")]
+    Undecided(Box<Error>),
+
     /// The engine is shut, or refuses writes since an earlier failure; a restart is needed.
     #[error("{0}")]
     Closed(String),

@@ -154,7 +154,7 @@ impl Transaction {
             first += rows;
         }
         if self.memory.bytes >= self.memory_limit() {
-            self.spill()?;
+            self.spill().inspect_err(|e| self.shared.check_store(e))?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! neither it nor a commit in the log names does not exist.
 
 pub mod keys;
+mod relink;
 mod store;
 
 pub use store::{MetaBatch, SegmentFile, Store};

@@ -8,6 +8,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use rocksdb::{
@@ -16,7 +17,10 @@ use rocksdb::{
     WriteBatch, WriteOptions,
 };
 
+use tracing::error;
+
 use super::keys::{MetaKey, SegmentKey};
+use super::relink;
 use crate::{Error, Result};
 
 const META: &str = "meta";
@@ -60,9 +64,15 @@ pub struct SegmentFile {
     path: PathBuf,
     key: SegmentKey,
     bytes: u64,
+    kept: AtomicBool,
 }
 
 impl SegmentFile {
+    /// It outlives this value, until a start.
+    fn keep(&self) {
+        self.kept.store(true, Ordering::Relaxed);
+    }
+
     /// Size in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -76,6 +86,9 @@ impl SegmentFile {
 
 impl Drop for SegmentFile {
     fn drop(&mut self) {
+        if *self.kept.get_mut() {
+            return;
+        }
         // Ingestion moves the file away. If it did not happen the file has no reader; if it
         // cannot be removed now, the next start empties the folder.
         let _ = std::fs::remove_file(&self.path);
@@ -86,16 +99,15 @@ impl Store {
     /// Opens or creates the store in `dir`, with files under construction in `staging`.
     pub fn open(dir: &Path, staging: &Path) -> Result<Self> {
         std::fs::create_dir_all(staging).map_err(Error::io("create", staging))?;
+        let mut options = database_options();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        let open = || DB::open_cf_descriptors(&options, dir, families());
+        let db = relink::open(dir, staging, open).map_err(|e| failed("open", dir, e))?;
         for entry in std::fs::read_dir(staging).map_err(Error::io("read", staging))? {
             let path = entry.map_err(Error::io("read", staging))?.path();
             std::fs::remove_file(&path).map_err(Error::io("remove", path))?;
         }
-
-        let mut options = database_options();
-        options.create_if_missing(true);
-        options.create_missing_column_families(true);
-        let db = DB::open_cf_descriptors(&options, dir, families())
-            .map_err(|e| failed("open", dir, e))?;
         Ok(Store {
             db,
             dir: dir.to_path_buf(),
@@ -133,6 +145,12 @@ impl Store {
             .map_err(|e| failed("write", &self.dir, e))
     }
 
+    /// Whether RocksDB still writes. After some failures, of its log or its own manifest, it answers
+    /// every write with the same error until it is opened again; a full disk it gets over.
+    pub fn check_writable(&self) -> Result<()> {
+        self.commit_meta(MetaBatch::default())
+    }
+
     /// Every record of the manifest, in key order.
     pub fn read_meta(&self, visit: &mut dyn FnMut(MetaKey, &[u8]) -> Result<()>) -> Result<()> {
         let meta = self.family(META)?;
@@ -157,6 +175,7 @@ impl Store {
             path,
             key,
             bytes: 0,
+            kept: AtomicBool::new(false),
         };
         let options = segment_options();
         let mut writer = SstFileWriter::create(&options);
@@ -187,7 +206,20 @@ impl Store {
         let paths = files.iter().map(|f| f.path.clone()).collect();
         self.db
             .ingest_external_file_cf_opts(self.family(SEGMENTS)?, &options, paths)
-            .map_err(|e| failed("ingest", &self.staging, e))
+            .map_err(|e| {
+                if let Err(e) = self.can_be_opened() {
+                    error!(error = %e, "a start may need what is left in staging");
+                    files.iter().for_each(|file| file.keep());
+                }
+                failed("ingest", &self.staging, e)
+            })
+    }
+
+    /// After a failed ingest: the next start finds every file that it looks for.
+    fn can_be_opened(&self) -> std::result::Result<(), rocksdb::Error> {
+        let options = database_options();
+        let open = || DB::open_cf_descriptors_read_only(&options, &self.dir, families(), false);
+        relink::open(&self.dir, &self.staging, open).map(drop)
     }
 
     /// One column of one pack. Its absence is damage: the manifest named it.

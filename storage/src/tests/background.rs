@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{batch, events, tiny};
 use crate::vfs::FaultVfs;
-use crate::{Engine, Level, Options, TableId};
+use crate::{Engine, Error, Level, Options, TableId};
 
 const EVENTS: TableId = TableId(1);
 
@@ -89,6 +89,45 @@ fn rows_that_are_gone_leave_memory_whatever_was_merged_meanwhile() {
     let started = Instant::now();
     while chunk.strong_count() > 0 {
         assert!(started.elapsed() < Duration::from_secs(10), "still held");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Not only when the disk is full.
+#[test]
+fn writers_do_not_wait_for_seals_that_fail() {
+    let dir = TempDir::new().expect("a directory");
+    let options = Options {
+        memtable_seal_bytes: 32 << 10,
+        memtable_max_bytes: 64 << 10,
+        background: true,
+        ..tiny()
+    };
+    let vfs = Arc::new(FaultVfs::new(1));
+    let engine = Engine::open(vfs, dir.path(), options).expect("the engine opens");
+    let mut setup = engine.begin();
+    setup.put_table(events(EVENTS));
+    setup.commit_wait().expect("a table");
+    let add = || {
+        let rows: Vec<_> = (0..100).map(|i| (i, 0, Some(i), None)).collect();
+        let mut writes = engine.begin();
+        writes.append(EVENTS, batch(&rows)).expect("appended");
+        writes.commit_wait()
+    };
+    let staging = dir.path().join("staging");
+    std::fs::remove_dir(&staging).expect("an empty folder");
+    let refused = (0..1000).find_map(|_| add().err());
+    let Some(Error::Io { op, path, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(
+        op == "create" && path.starts_with(&staging),
+        "{op} {path:?}"
+    );
+    std::fs::create_dir(&staging).expect("the folder");
+    let started = Instant::now();
+    while let Err(e) = add() {
+        assert!(started.elapsed() < Duration::from_secs(60), "{e}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

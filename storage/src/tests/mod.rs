@@ -5,6 +5,7 @@ mod check;
 mod merges;
 mod model;
 mod moves;
+mod undecided;
 
 use std::path::Path;
 use std::sync::Arc;

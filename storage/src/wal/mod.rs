@@ -263,6 +263,11 @@ impl Wal {
         prepared.or_else(|error| self.settle(error))
     }
 
+    /// Whether commits are taken: no operation has failed for good.
+    pub fn is_usable(&self) -> bool {
+        self.failed.is_none()
+    }
+
     /// The last sequence that was appended, durable or not.
     pub fn last_sequence(&self) -> Sequence {
         self.last

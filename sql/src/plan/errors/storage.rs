@@ -25,6 +25,9 @@ impl From<Error> for SqlError {
             Error::Io { .. } if full => SqlError::new(SqlState::DISK_FULL, error.to_string())
                 .with_hint("Free some space on the disk; nothing was changed."),
             Error::Io { .. } => SqlError::new(SqlState::IO_ERROR, error.to_string()),
+            Error::Undecided(_) => SqlError::new(SqlState::IO_ERROR, error.to_string())
+                .with_detail("Whether the transaction is kept shows after the restart.")
+                .with_hint("Restart the server once the disk is well."),
             Error::Closed(message) => SqlError::new(SqlState::CANNOT_CONNECT_NOW, message),
         }
     }

@@ -56,6 +56,10 @@ fn storage_errors_keep_their_code() {
         ),
         (io(std::io::ErrorKind::StorageFull), SqlState::DISK_FULL),
         (io(std::io::ErrorKind::PermissionDenied), SqlState::IO_ERROR),
+        (
+            Error::Undecided(Box::new(io(std::io::ErrorKind::StorageFull))),
+            SqlState::IO_ERROR,
+        ),
         (Error::Closed("closed".into()), SqlState::CANNOT_CONNECT_NOW),
     ];
     for (error, state) in table {
