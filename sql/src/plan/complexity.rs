@@ -34,7 +34,10 @@ fn terms(plan: &LogicalPlan) -> Result<Vec<u64>> {
         LogicalPlan::Projection(projection) => {
             let input = terms(&projection.input)?;
             let schema = projection.input.schema();
-            let sizes = projection.expr.iter().map(|expr| size(expr, schema, &input));
+            let sizes = projection
+                .expr
+                .iter()
+                .map(|expr| size(expr, schema, &input));
             sizes.collect::<Result<Vec<_>>>()?
         }
         LogicalPlan::Filter(filter) => {
@@ -102,9 +105,8 @@ fn limited(condition: &Expr, schema: &DFSchema, input: &[u64]) -> Result<()> {
         return Ok(());
     }
     let error = SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "statement too complex");
-    let detail = format!(
-        "With the expressions behind its columns, a condition may have {TERMS_MAX} terms."
-    );
+    let detail =
+        format!("With the expressions behind its columns, a condition may have {TERMS_MAX} terms.");
     Err(DataFusionError::External(Box::new(
         error.with_detail(detail),
     )))

@@ -345,13 +345,21 @@ fn queries_that_multiply() {
     assert_eq!(state(&doubling(32)), refused);
     // A name that means a table, or a WITH query elsewhere, weighs nothing more.
     let inner = doubling(9);
-    assert_eq!(state(&format!("select * from ({inner}) x, c8 y, c8 z")), Ok(()));
     assert_eq!(
-        state(&format!("select (select count(*) from ({}) t)", doubling(20))),
+        state(&format!("select * from ({inner}) x, c8 y, c8 z")),
+        Ok(())
+    );
+    assert_eq!(
+        state(&format!(
+            "select (select count(*) from ({}) t)",
+            doubling(20)
+        )),
         refused
     );
     assert_eq!(
-        state("with recursive r as (select 1 as x union all select x + 1 from r where x < 5) select * from r"),
+        state(
+            "with recursive r as (select 1 as x union all select x + 1 from r where x < 5) select * from r"
+        ),
         Ok(())
     );
 }
