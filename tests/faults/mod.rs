@@ -89,8 +89,9 @@ fn every(phase: Phase) {
         }
         return;
     }
-    println!("{} without a fault: {}", phase.name(), trial(None));
-    let calls = trial(None).calls;
+    let report = trial(None);
+    println!("{} without a fault: {report}", phase.name());
+    let calls = report.calls;
     assert!(calls > 10, "{calls} calls: the library is not in place");
     let faults: Vec<(u64, Kind)> = if std::env::var("SLICEDB_FAULTS").as_deref() == Ok("all") {
         let rare = [Kind::OnceFull, Kind::Full, Kind::Short];
