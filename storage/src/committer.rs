@@ -28,6 +28,10 @@ use crate::{Error, Result, Sequence, TableId};
 /// A group takes no more commits once it holds so many bytes.
 const GROUP_BYTES_MAX: usize = 4 << 20;
 
+/// Why commits are refused after the log failed for good.
+const LOG_FAILED: &str =
+    "the server accepts no writes since the log could not be synced; restart it";
+
 /// Told, once, how a commit ended.
 pub(crate) type Done = Box<dyn FnOnce(Result<Sequence>) + Send>;
 
@@ -125,7 +129,10 @@ impl Committer {
             match self.wal.prepare() {
                 Ok(true) => {}
                 // What a spare file cannot be made for now, the next group reports.
-                Ok(false) | Err(_) => return queue.recv().ok(),
+                Ok(false) | Err(_) => {
+                    self.close_with_log();
+                    return queue.recv().ok();
+                }
             }
         }
     }
@@ -190,7 +197,7 @@ impl Committer {
                         .flat_map(|rows| &rows.segments)
                         .for_each(|segment| segment.keep());
                     error!(error = %e, "the log could not be synced: no commit is accepted before a restart");
-                    self.shared.close("the server accepts no writes since the log could not be synced; restart it");
+                    self.shared.close(LOG_FAILED);
                     Error::Undecided(Box::new(e))
                 };
                 for (_, _, done) in waiting {
@@ -215,6 +222,13 @@ impl Committer {
         self.wal.append(sequence, frames)?;
         self.staged = Arc::new(next);
         Ok(sequence)
+    }
+
+    /// A log that failed for good while no commit was under way.
+    fn close_with_log(&self) {
+        if !self.wal.is_usable() {
+            self.shared.close(LOG_FAILED);
+        }
     }
 
     fn publish(&self) {
@@ -275,6 +289,7 @@ impl Committer {
         self.persist(next, seal.frozen.sequence, seal.moves)?;
         fail::fail_point!("seal.before_release");
         let released = self.wal.release(self.sealed);
+        self.close_with_log();
         self.shared.begin_age();
         self.publish();
         released

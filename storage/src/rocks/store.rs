@@ -102,7 +102,11 @@ impl Store {
         let mut options = database_options();
         options.create_if_missing(true);
         options.create_missing_column_families(true);
-        let open = || DB::open_cf_descriptors(&options, dir, families());
+        let open = |threads| {
+            let mut options = options.clone();
+            options.set_max_file_opening_threads(threads);
+            DB::open_cf_descriptors(&options, dir, families())
+        };
         let db = relink::open(dir, staging, open).map_err(|e| failed("open", dir, e))?;
         for entry in std::fs::read_dir(staging).map_err(Error::io("read", staging))? {
             let path = entry.map_err(Error::io("read", staging))?.path();
@@ -217,8 +221,11 @@ impl Store {
 
     /// After a failed ingest: the next start finds every file that it looks for.
     fn can_be_opened(&self) -> std::result::Result<(), rocksdb::Error> {
-        let options = database_options();
-        let open = || DB::open_cf_descriptors_read_only(&options, &self.dir, families(), false);
+        let open = |threads| {
+            let mut options = database_options();
+            options.set_max_file_opening_threads(threads);
+            DB::open_cf_descriptors_read_only(&options, &self.dir, families(), false)
+        };
         relink::open(&self.dir, &self.staging, open).map(drop)
     }
 
