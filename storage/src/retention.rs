@@ -4,7 +4,7 @@
 //! age go when they are sealed and this is asked again.
 //!
 //! A clock that leaps ahead would make everything old at once. Retention follows such a leap only
-//! when the clock has stood by it for a day ([`Clock`]).
+//! when the clock has stood by it for a day (`Clock`).
 
 use parking_lot::Mutex;
 use tracing::warn;
