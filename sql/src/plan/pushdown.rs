@@ -42,7 +42,11 @@ pub(crate) fn support(def: &TableDef, filter: &Expr) -> Support {
     let conditions = conditions(def, filter);
     match &conditions[..] {
         [] => Support::None,
-        [Condition::In(column, ranges)] if is_exact(def, *column, ranges) => Support::Exact,
+        [Condition::In(column, ranges)]
+            if is_exact(def, *column, ranges) && !is_conjunction(filter) =>
+        {
+            Support::Exact
+        }
         _ => Support::Inexact,
     }
 }
@@ -104,18 +108,13 @@ fn conditions(def: &TableDef, filter: &Expr) -> Vec<Condition> {
             left,
             op: Operator::Or,
             right,
-        }) => {
-            let (mut left, mut right) = (conditions(def, left), conditions(def, right));
-            match (left.pop(), right.pop()) {
-                (Some(Condition::In(a, mut ranges)), Some(Condition::In(b, more)))
-                    if a == b && left.is_empty() && right.is_empty() =>
-                {
-                    ranges.extend(more);
-                    vec![Condition::In(a, united(ranges))]
-                }
-                _ => Vec::new(),
+        }) => match (whole(def, left), whole(def, right)) {
+            (Some((a, mut ranges)), Some((b, more))) if a == b => {
+                ranges.extend(more);
+                vec![Condition::In(a, united(ranges))]
             }
-        }
+            _ => Vec::new(),
+        },
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let comparison = match (column(def, left), column(def, right)) {
                 (Some(column), None) => literal(def, column, right).map(|v| (column, *op, v)),
@@ -173,6 +172,22 @@ fn conditions(def: &TableDef, filter: &Expr) -> Vec<Condition> {
         Expr::Not(inner) => boolean(def, inner, false),
         _ => Vec::new(),
     }
+}
+
+/// The ranges that are all that a filter says: of a part of it, an OR may not be made.
+fn whole(def: &TableDef, filter: &Expr) -> Option<(usize, Vec<KeyRange>)> {
+    if is_conjunction(filter) {
+        return None;
+    }
+    match conditions(def, filter).pop() {
+        Some(Condition::In(column, ranges)) => Some((column, ranges)),
+        _ => None,
+    }
+}
+
+/// Whether it may say more than the one condition that is understood.
+fn is_conjunction(filter: &Expr) -> bool {
+    matches!(filter, Expr::BinaryExpr(binary) if binary.op == Operator::And)
 }
 
 fn boolean(def: &TableDef, expr: &Expr, value: bool) -> Vec<Condition> {
