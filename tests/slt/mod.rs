@@ -35,6 +35,7 @@
 mod client;
 mod file;
 mod postgres;
+mod predicates;
 mod update;
 
 use std::sync::Mutex;
