@@ -18,7 +18,7 @@ use crate::error::{Result, SqlError, SqlState};
 use crate::functions;
 use crate::plan::{QueryPool, QueryRuntime, query_environment};
 use crate::session::{
-    Activities, Functions, ServerSetting, ServerSettings, Session, SessionOptions,
+    Activities, Functions, PlanCache, ServerSetting, ServerSettings, Session, SessionOptions,
 };
 
 /// How a database is opened.
@@ -57,6 +57,7 @@ struct Inner {
     settings: ServerSettings,
     activities: Activities,
     catalogs: CatalogCache,
+    plans: Arc<PlanCache>,
 }
 
 /// Configurations of plans that differ in nothing but how many partitions they may have.
@@ -106,6 +107,7 @@ impl Database {
             settings: ServerSettings::new(options.settings),
             activities: Activities::default(),
             catalogs: CatalogCache::default(),
+            plans: Arc::default(),
         })))
     }
 
@@ -128,6 +130,11 @@ impl Database {
 
     pub(crate) fn catalogs(&self) -> &CatalogCache {
         &self.0.catalogs
+    }
+
+    /// Generic plans of prepared queries.
+    pub(crate) fn plans(&self) -> &Arc<PlanCache> {
+        &self.0.plans
     }
 
     pub(crate) fn settings(&self) -> &ServerSettings {

@@ -9,6 +9,7 @@ use slicedb_storage::{State, TableId};
 
 use super::{Catalog, PUBLIC, system};
 use crate::plan::SliceTable;
+use crate::plan::generic::Parameters;
 
 /// What one statement sees.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub(crate) struct CatalogView {
     pub(crate) row_ids_of: Option<TableId>,
     /// Tables of the statement's own, by name: the rows that it returns or wants to add.
     pub(crate) extra: Vec<(String, Arc<dyn TableProvider>)>,
+    /// Parameters of the plan, when it is a generic one.
+    pub(crate) parameters: Option<Arc<Parameters>>,
     /// Who asks, for the system catalogs.
     pub(crate) session: Arc<system::SessionInfo>,
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod complexity;
 pub mod errors;
+pub(crate) mod generic;
 mod literals;
 mod memory;
 mod operators;

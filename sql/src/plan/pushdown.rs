@@ -52,8 +52,13 @@ pub(crate) fn support(def: &TableDef, filter: &Expr) -> Support {
 }
 
 /// Adds what the filters ask to a request.
-pub(crate) fn apply(def: &TableDef, filters: &[Expr], request: &mut ScanRequest) {
-    for condition in filters.iter().flat_map(|filter| conditions(def, filter)) {
+pub(crate) fn apply<'a>(
+    def: &TableDef,
+    filters: impl IntoIterator<Item = &'a Expr>,
+    request: &mut ScanRequest,
+) {
+    let conditions = filters.into_iter().map(|filter| conditions(def, filter));
+    for condition in conditions.flatten() {
         match condition {
             Condition::In(column, ranges) if Some(column) == def.time_column() => {
                 let bound = |value: &Option<Value>, open: i64| match value {

@@ -38,6 +38,8 @@ use datafusion::physical_plan::{
 use slicedb_storage::Scan;
 use slicedb_storage::scan::Unit;
 
+use super::generic::{ScanOrigin, ScanTemplate};
+
 /// A partition is worth its cost from so many rows on.
 pub(super) const ROWS_PER_PARTITION: u64 = 128 * 1024;
 
@@ -51,7 +53,11 @@ pub struct SliceScan {
     schema: SchemaRef,
     /// Position of the time column among the returned ones.
     time: Option<usize>,
+    /// Whether units come in the order of their times, and whether the latest comes first.
+    latest_first: Option<bool>,
     limit: Option<usize>,
+    /// What it is made of, when it belongs to a generic plan.
+    origin: Option<Arc<ScanOrigin>>,
     /// Conditions that become stricter while the query runs.
     filters: Vec<Arc<dyn PhysicalExpr>>,
     properties: Arc<PlanProperties>,
@@ -66,10 +72,17 @@ impl SliceScan {
         time: Option<usize>,
         limit: Option<usize>,
         partitions_max: usize,
+        origin: Option<Arc<ScanOrigin>>,
     ) -> Self {
-        let rows = scan.likely_rows();
-        let partitions =
-            (rows / ROWS_PER_PARTITION).clamp(1, partitions_max.max(1) as u64) as usize;
+        let partitions_max = partitions_max.max(1);
+        let partitions = match &origin {
+            // Another run may have more rows.
+            Some(_) => partitions_max,
+            None => {
+                let worth = scan.likely_rows() / ROWS_PER_PARTITION;
+                worth.clamp(1, partitions_max as u64) as usize
+            }
+        };
         let units = scan.units().to_vec();
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema.clone()),
@@ -83,11 +96,53 @@ impl SliceScan {
             partitions: deal(units, partitions),
             schema,
             time,
+            latest_first: None,
             limit,
+            origin,
             filters: Vec::new(),
             properties: Arc::new(properties),
             units_skipped: Arc::default(),
         }
+    }
+
+    /// What another run of its generic plan makes it of.
+    pub(super) fn template(&self) -> Option<ScanTemplate> {
+        Some(ScanTemplate {
+            table: self.table.clone(),
+            origin: self.origin.clone()?,
+            schema: self.schema.clone(),
+            partitions: self.partitions.len(),
+            time: self.time,
+            latest_first: self.latest_first,
+            limit: self.limit,
+            properties: self.properties.clone(),
+        })
+    }
+
+    /// The scan of one run.
+    pub(super) fn of_template(template: &ScanTemplate, scan: Scan) -> Self {
+        let mut units = scan.units().to_vec();
+        if let Some(latest_first) = template.latest_first {
+            sort_by_time(&mut units, latest_first);
+        }
+        SliceScan {
+            table: template.table.clone(),
+            scan: Arc::new(scan),
+            partitions: deal(units, template.partitions),
+            schema: template.schema.clone(),
+            time: template.time,
+            latest_first: template.latest_first,
+            limit: template.limit,
+            origin: Some(template.origin.clone()),
+            filters: Vec::new(),
+            properties: template.properties.clone(),
+            units_skipped: Arc::default(),
+        }
+    }
+
+    /// Rows that it probably returns.
+    pub(super) fn likely_rows(&self) -> u64 {
+        self.scan.likely_rows()
     }
 
     fn rows(&self) -> u64 {
@@ -96,6 +151,14 @@ impl SliceScan {
             .iter()
             .map(|unit| u64::from(unit.rows))
             .sum()
+    }
+}
+
+fn sort_by_time(units: &mut [Unit], latest_first: bool) {
+    if latest_first {
+        units.sort_by_key(|unit| std::cmp::Reverse(unit.time.map_or(i64::MAX, |(_, max)| max)));
+    } else {
+        units.sort_by_key(|unit| unit.time.map_or(i64::MIN, |(min, _)| min));
     }
 }
 
@@ -249,7 +312,12 @@ impl ExecutionPlan for SliceScan {
         args: &StatisticsArgs,
     ) -> Result<Arc<Statistics>> {
         let mut statistics = Statistics::new_unknown(&self.schema);
-        statistics.num_rows = match (args.partition(), self.scan.exact_rows(), self.limit) {
+        // A generic plan may not take this run's number for that of all.
+        let exact_rows = match self.origin {
+            Some(_) => None,
+            None => self.scan.exact_rows(),
+        };
+        statistics.num_rows = match (args.partition(), exact_rows, self.limit) {
             (None, Some(rows), None) => Precision::Exact(rows as usize),
             (None, _, _) => Precision::Inexact(self.scan.likely_rows() as usize),
             (Some(_), _, _) => {
@@ -292,14 +360,12 @@ impl ExecutionPlan for SliceScan {
         let Some(first) = order.first().filter(by_time) else {
             return Ok(SortOrderPushdownResult::Unsupported);
         };
+        let latest_first = first.options.descending;
         let mut units = self.scan.units().to_vec();
-        if first.options.descending {
-            units.sort_by_key(|unit| std::cmp::Reverse(unit.time.map_or(i64::MAX, |(_, max)| max)));
-        } else {
-            units.sort_by_key(|unit| unit.time.map_or(i64::MIN, |(min, _)| min));
-        }
+        sort_by_time(&mut units, latest_first);
         let sorted = SliceScan {
             partitions: deal(units, self.partitions.len()),
+            latest_first: Some(latest_first),
             ..self.clone()
         };
         Ok(SortOrderPushdownResult::Inexact {

@@ -1,5 +1,6 @@
 //! A table of ours as DataFusion asks for it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -14,6 +15,7 @@ use parking_lot::Mutex;
 use slicedb_storage::scan::ROW_ID;
 use slicedb_storage::{Scan, ScanRequest, State};
 
+use super::generic::{Parameters, ScanOrigin};
 use super::pushdown::{self, Support};
 use super::scan::{ROWS_PER_PARTITION, SliceScan};
 use crate::catalog::{CatalogView, TableEntry};
@@ -26,6 +28,8 @@ pub struct SliceTable {
     /// The columns as the session sees them: timestamptz in its zone.
     schema: SchemaRef,
     row_ids: bool,
+    /// Those of the plan that reads it, when it is a generic one.
+    parameters: Option<Arc<Parameters>>,
     /// Scans that have been asked for.
     scans: Mutex<Vec<Planned>>,
 }
@@ -56,6 +60,7 @@ impl SliceTable {
             state: view.state.clone(),
             schema: Arc::new(Schema::new(fields)),
             row_ids,
+            parameters: view.parameters.clone(),
             scans: Mutex::default(),
         }
     }
@@ -72,6 +77,21 @@ impl SliceTable {
         projection.cloned().unwrap_or_else(all)
     }
 
+    /// A filter as it is for the values that the plan is made for.
+    fn bound<'a>(&self, filter: &'a Expr) -> Result<Cow<'a, Expr>> {
+        Ok(match &self.parameters {
+            Some(parameters) => Cow::Owned(parameters.bind(filter, &self.schema)?),
+            None => Cow::Borrowed(filter),
+        })
+    }
+
+    fn support(&self, filter: &Expr) -> Result<Support> {
+        Ok(pushdown::support(
+            &self.entry.def,
+            self.bound(filter)?.as_ref(),
+        ))
+    }
+
     /// Rows that a scan probably returns.
     fn rows(&self, projection: Option<&Vec<usize>>, filters: &[Expr]) -> Result<u64> {
         let scan = self.prepare(&self.projection(projection), filters)?;
@@ -85,21 +105,9 @@ impl SliceTable {
         if let Some(known) = scans.iter().find(is_same) {
             return Ok(known.scan.clone());
         }
-        let columns = self.entry.columns.len();
-        // The row number, where it is asked for, is the last of all columns; storage puts it last too.
-        let row_ids = self.row_ids && projection.contains(&columns);
-        let mut request = ScanRequest {
-            columns: projection
-                .iter()
-                .copied()
-                .filter(|&c| c < columns)
-                .collect(),
-            row_ids,
-            ..ScanRequest::default()
-        };
-        pushdown::apply(&self.entry.def, filters, &mut request);
-        let scan = Scan::new(&self.state, self.entry.def.id, request)
-            .map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let bound = filters.iter().map(|filter| self.bound(filter));
+        let bound = bound.collect::<Result<Vec<_>>>()?;
+        let scan = new_scan(&self.entry, &self.state, projection, &bound, self.row_ids)?;
         let scan = Arc::new(scan);
         scans.push(Planned {
             projection: projection.to_vec(),
@@ -169,12 +177,14 @@ impl TableProvider for SliceTable {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        let support = |filter: &&Expr| match pushdown::support(&self.entry.def, filter) {
-            Support::Exact => TableProviderFilterPushDown::Exact,
-            Support::Inexact => TableProviderFilterPushDown::Inexact,
-            Support::None => TableProviderFilterPushDown::Unsupported,
+        let support = |filter: &&Expr| {
+            Ok(match self.support(filter)? {
+                Support::Exact => TableProviderFilterPushDown::Exact,
+                Support::Inexact => TableProviderFilterPushDown::Inexact,
+                Support::None => TableProviderFilterPushDown::Unsupported,
+            })
         };
-        Ok(filters.iter().map(support).collect())
+        filters.iter().map(support).collect()
     }
 
     async fn scan(
@@ -195,6 +205,22 @@ impl TableProvider for SliceTable {
         let order = projection
             .iter()
             .position(|&c| Some(c) == self.entry.def.time_column());
+        let origin = match &self.parameters {
+            Some(parameters) => {
+                let filters = filters.iter().map(|filter| {
+                    let is_exact = self.support(filter)? == Support::Exact;
+                    Ok((filter.clone(), is_exact))
+                });
+                Some(Arc::new(ScanOrigin {
+                    entry: self.entry.clone(),
+                    schema: self.schema.clone(),
+                    projection: projection.clone(),
+                    filters: filters.collect::<Result<_>>()?,
+                    parameters: parameters.clone(),
+                }))
+            }
+            None => None,
+        };
         Ok(Arc::new(SliceScan::new(
             self.entry.name.clone(),
             scan,
@@ -202,6 +228,30 @@ impl TableProvider for SliceTable {
             order,
             limit,
             partitions,
+            origin,
         )))
     }
+}
+
+/// A scan of the rows that pass the filters, as far as storage understands them.
+pub(super) fn new_scan(
+    entry: &TableEntry,
+    state: &Arc<State>,
+    projection: &[usize],
+    filters: &[Cow<'_, Expr>],
+    row_ids: bool,
+) -> Result<Scan> {
+    let columns = entry.columns.len();
+    let mut request = ScanRequest {
+        columns: projection
+            .iter()
+            .copied()
+            .filter(|&c| c < columns)
+            .collect(),
+        // The row number, where it is asked for, is the last of all columns; storage puts it last too.
+        row_ids: row_ids && projection.contains(&columns),
+        ..ScanRequest::default()
+    };
+    pushdown::apply(&entry.def, filters.iter().map(Cow::as_ref), &mut request);
+    Scan::new(state, entry.def.id, request).map_err(|e| DataFusionError::External(Box::new(e)))
 }

@@ -105,7 +105,14 @@ impl Session {
                     }
                 };
                 let rows = self
-                    .rows_of(&query, text, Vec::new(), RowsTag::Copy, &mut interrupt)
+                    .rows_of(
+                        &query,
+                        text,
+                        Vec::new(),
+                        RowsTag::Copy,
+                        None,
+                        &mut interrupt,
+                    )
                     .await?;
                 Ok(Outcome::CopyOut(CopyOut {
                     options: copy.options.clone(),

@@ -30,7 +30,7 @@ impl Session {
                 explain.statement.name()
             )));
         };
-        let planner = self.planner(None)?;
+        let planner = self.planner()?;
         let (query, owned, explain) = ((**query).clone(), text.to_owned(), explain.clone());
         let lines = self
             .database

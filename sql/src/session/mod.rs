@@ -10,11 +10,15 @@ mod assign;
 mod clock;
 mod copy;
 mod ddl;
+mod describe;
 mod dml;
 mod explain;
+mod generic;
 mod names;
 mod outcome;
 mod placeholders;
+mod plan_cache;
+mod planner;
 mod query;
 mod server_settings;
 mod settings;
@@ -41,6 +45,7 @@ pub use outcome::{
     Canceller, CopyOut, Interrupt, Notice, Outcome, OutputColumn, Param, Prepared, RowStream, Rows,
     RowsTag, Severity, TransactionStatus,
 };
+pub(crate) use plan_cache::PlanCache;
 pub use server_settings::{ServerSetting, ServerSettings, ServerSource, ServerValue, Unit};
 pub use settings::{Kind, SERVER_VERSION, SETTINGS, Setting, Settings};
 use transaction::Open;
@@ -180,21 +185,13 @@ impl Session {
             Box::pin(self.describe(&parsed.statement, &parsed.text, types)),
         )
         .await?;
-        Ok(Arc::new(Prepared {
-            params,
-            columns: columns.map(Arc::new),
-            parsed,
-        }))
+        Ok(Prepared::new(parsed, params, columns))
     }
 
     /// Plans and runs a statement without parameters.
     pub async fn run(&mut self, parsed: Parsed) -> Result<Outcome> {
-        let prepared = Prepared {
-            params: Vec::new(),
-            columns: None,
-            parsed,
-        };
-        self.execute(&Arc::new(prepared), Vec::new()).await
+        self.start(Prepared::new(parsed, Vec::new(), None), Vec::new(), false)
+            .await
     }
 
     /// Runs a planned statement.
@@ -203,33 +200,37 @@ impl Session {
         prepared: &Arc<Prepared>,
         params: Vec<Param>,
     ) -> Result<Outcome> {
+        self.start(prepared.clone(), params, true).await
+    }
+
+    async fn start(
+        &mut self,
+        prepared: Arc<Prepared>,
+        params: Vec<Param>,
+        runs_again: bool,
+    ) -> Result<Outcome> {
         self.refuse_if_failed(&prepared.parsed.statement)?;
         self.begin_activity(&prepared.parsed.text);
         let timeout = self.settings.statement_timeout();
         // On the heap, because it is large and an idle connection shall not pay for it.
-        Box::pin(self.dispatch(
-            &prepared.parsed.statement,
-            &prepared.parsed.text,
-            params,
-            timeout,
-        ))
-        .await
+        Box::pin(self.dispatch(&prepared, params, timeout, runs_again)).await
     }
 
     async fn dispatch(
         &mut self,
-        statement: &Statement,
-        text: &str,
+        prepared: &Arc<Prepared>,
         params: Vec<Param>,
         timeout: Option<std::time::Duration>,
+        runs_again: bool,
     ) -> Result<Outcome> {
+        let (statement, text) = (&prepared.parsed.statement, &*prepared.parsed.text);
         let mut interrupt = self.canceller.interrupt(timeout);
         match statement {
             // Rows that the client has been told cannot be taken back by running it again.
             Statement::Update(_) | Statement::Delete(_) | Statement::Truncate(_)
                 if !returns_rows(statement) =>
             {
-                self.note_write(statement, text, &params);
+                self.note_write(prepared, &params);
             }
             Statement::Insert(_)
             | Statement::Update(_)
@@ -238,13 +239,17 @@ impl Session {
             | Statement::CreateTable(_)
             | Statement::DropTable(_) => {
                 // Never run again: with another write before or behind it, nothing is.
-                self.note_write(statement, text, &params);
-                self.note_write(statement, text, &params);
+                self.note_write(prepared, &params);
+                self.note_write(prepared, &params);
             }
             _ => {}
         }
         match statement {
-            Statement::Query(query) => self.query(query, text, params, interrupt).await,
+            Statement::Query(query) => {
+                let (tag, prepared) = (RowsTag::Select, runs_again.then_some(prepared));
+                let rows = self.rows_of(query, text, params, tag, prepared, &mut interrupt);
+                Ok(Outcome::Rows(rows.await?(interrupt)))
+            }
             Statement::Insert(insert) => self.insert(insert, text, &params, &mut interrupt).await,
             Statement::Update(update) => self.update(update, text, &params, &mut interrupt).await,
             Statement::Delete(delete) => self.delete(delete, text, &params, &mut interrupt).await,
@@ -304,13 +309,9 @@ impl Session {
                     text: prepare.text.clone(),
                     offset: 0,
                 };
-                let prepared = Prepared {
-                    params,
-                    columns: columns.map(Arc::new),
-                    parsed,
-                };
                 let name = prepare.name.clone();
-                Arc::make_mut(&mut self.prepared).insert(name, Arc::new(prepared));
+                let prepared = Prepared::new(parsed, params, columns);
+                Arc::make_mut(&mut self.prepared).insert(name, prepared);
                 Ok(Outcome::Command("PREPARE".into()))
             }
             Statement::Execute(execute) => {
@@ -320,13 +321,7 @@ impl Session {
                     self.arguments(&prepared, &execute.arguments),
                 )
                 .await?;
-                Box::pin(self.dispatch(
-                    &prepared.parsed.statement,
-                    &prepared.parsed.text,
-                    params,
-                    timeout,
-                ))
-                .await
+                Box::pin(self.dispatch(&prepared, params, timeout, true)).await
             }
             Statement::Deallocate(Some(name)) => {
                 self.named(name)?;

@@ -115,6 +115,11 @@ impl Names {
         Ok(plan)
     }
 
+    /// Whether a name has been looked for among the functions of the system catalogs.
+    pub(super) fn asked_the_catalog(&self) -> bool {
+        self.of_catalog.get().is_some()
+    }
+
     fn scalar(&self, name: &str) -> Option<&Arc<ScalarUDF>> {
         let of_session = || {
             by_name(

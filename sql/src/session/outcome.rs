@@ -12,7 +12,8 @@ use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::watch;
 
 use super::copy::CopyIn;
-use crate::dialect::{CopyOptions, Parsed};
+use super::generic::Runs;
+use crate::dialect::{CopyOptions, Parsed, Statement};
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::RowReceiver;
 use crate::types::PgType;
@@ -68,6 +69,32 @@ pub struct Prepared {
     pub columns: Option<Arc<Vec<OutputColumn>>>,
     /// The statement.
     pub parsed: Parsed,
+    /// How it has been run.
+    pub(crate) runs: Runs,
+}
+
+impl Prepared {
+    pub(super) fn new(
+        parsed: Parsed,
+        params: Vec<PgType>,
+        columns: Option<Vec<OutputColumn>>,
+    ) -> Arc<Self> {
+        Arc::new(Prepared {
+            params,
+            columns: columns.map(Arc::new),
+            parsed,
+            runs: Runs::default(),
+        })
+    }
+
+    /// Whether it is the same query, with parameters of the same types.
+    pub(super) fn is_same_query(&self, other: &Self) -> bool {
+        let queries = (&self.parsed.statement, &other.parsed.statement);
+        let (Statement::Query(own), Statement::Query(others)) = queries else {
+            return false;
+        };
+        std::ptr::eq(self, other) || (self.params == other.params && own == others)
+    }
 }
 
 /// A column of a result.

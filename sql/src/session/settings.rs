@@ -57,6 +57,7 @@ macro_rules! settings {
 /// The PostgreSQL version whose behaviour clients may expect.
 pub const SERVER_VERSION: &str = "16.9";
 const LEVELS: &[&str] = &["read committed", "repeatable read"];
+const PLAN_CACHE_MODES: &[&str] = &["auto", "force_generic_plan", "force_custom_plan"];
 const MESSAGES: &[&str] = &[
     "debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error",
 ];
@@ -76,6 +77,7 @@ settings! {
     "is_superuser", "on", Kind::Fixed, true, "Whether the role may do everything.";
     "lock_timeout", "0", Kind::Milliseconds, false, "Accepted; no statement waits for locks.";
     "max_identifier_length", "63", Kind::Fixed, false, "Bytes of a name.";
+    "plan_cache_mode", "auto", Kind::OneOf(PLAN_CACHE_MODES), false, "Whether prepared queries keep a generic plan: auto is from the second run on.";
     "row_security", "on", Kind::Bool, false, "Accepted; there are no policies yet.";
     "scram_iterations", "4096", Kind::Fixed, true, "Told because drivers ask.";
     "search_path", "\"$user\", public", Kind::Text, true, "Accepted; names without a schema are looked for in public and pg_catalog.";

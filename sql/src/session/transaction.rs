@@ -10,16 +10,16 @@ use std::sync::Arc;
 use slicedb_storage::{Savepoint, Sequence, State, Transaction, View};
 
 use super::settings::Settings;
-use super::{Param, Session, TransactionStatus};
-use crate::dialect::{IsolationLevel, Statement, TransactionModes};
+use super::{Param, Prepared, Session, TransactionStatus};
+use crate::dialect::{IsolationLevel, TransactionModes};
 use crate::error::{Result, SqlError, SqlState};
 
 /// What an implicit transaction has written.
 pub(super) enum OnlyWrite {
     /// Nothing.
     None,
-    /// One statement: with its text and parameters, so that it can be run again.
-    One(Box<(Statement, String, Vec<Param>)>),
+    /// One statement, with its parameters, so that it can be run again.
+    One(Arc<Prepared>, Vec<Param>),
     /// More.
     Many,
 }
@@ -313,10 +313,11 @@ impl Session {
         }
         match (self.commit(false).await, only_write) {
             // Outside any transaction a statement that lost against another is run again.
-            (Err(e), OnlyWrite::One(write)) if e.state == SqlState::SERIALIZATION_FAILURE => {
-                let (statement, text, params) = *write;
+            (Err(e), OnlyWrite::One(prepared, params))
+                if e.state == SqlState::SERIALIZATION_FAILURE =>
+            {
                 let timeout = self.settings.statement_timeout();
-                Box::pin(self.dispatch(&statement, &text, params, timeout))
+                Box::pin(self.dispatch(&prepared, params, timeout, false))
                     .await
                     .map(drop)
             }
@@ -382,17 +383,13 @@ impl Open {
 
 impl Session {
     /// Remembers a write of an implicit transaction.
-    pub(super) fn note_write(&mut self, statement: &Statement, text: &str, params: &[Param]) {
+    pub(super) fn note_write(&mut self, prepared: &Arc<Prepared>, params: &[Param]) {
         let Some(open) = self.open.as_mut().filter(|open| !open.explicit) else {
             return;
         };
         open.only_write = match open.only_write {
-            OnlyWrite::None => OnlyWrite::One(Box::new((
-                statement.clone(),
-                text.to_owned(),
-                params.to_vec(),
-            ))),
-            OnlyWrite::One(_) | OnlyWrite::Many => OnlyWrite::Many,
+            OnlyWrite::None => OnlyWrite::One(prepared.clone(), params.to_vec()),
+            OnlyWrite::One(..) | OnlyWrite::Many => OnlyWrite::Many,
         };
     }
 }

@@ -1,5 +1,7 @@
 //! The server and who is on it: settings, sessions, what is prepared, time zones.
 
+use std::sync::atomic::Ordering;
+
 use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::{OffsetComponents, OffsetName, TZ_VARIANTS};
 
@@ -182,7 +184,14 @@ pub(super) fn pg_stat_database(rows: &mut Rows, context: &Context) {
 
 /// What `PREPARE` made in this session.
 pub(super) fn pg_prepared_statements(rows: &mut Rows, context: &Context) {
-    rows.columns(&["name", "statement", "parameter_types", "from_sql"]);
+    rows.columns(&[
+        "name",
+        "statement",
+        "parameter_types",
+        "from_sql",
+        "generic_plans",
+        "custom_plans",
+    ]);
     for (name, prepared) in context.session.prepared.iter() {
         let types = prepared.params.iter().map(|ty| ty.name());
         let types: Vec<String> = types.map(|name| format!("\"{name}\"")).collect();
@@ -191,6 +200,8 @@ pub(super) fn pg_prepared_statements(rows: &mut Rows, context: &Context) {
             prepared.parsed.text.as_str().into(),
             format!("{{{}}}", types.join(",")).into(),
             true.into(),
+            (prepared.runs.generic.load(Ordering::Relaxed) as i64).into(),
+            (prepared.runs.custom.load(Ordering::Relaxed) as i64).into(),
         ]);
     }
 }

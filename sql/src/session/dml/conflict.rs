@@ -22,7 +22,8 @@ use parking_lot::Mutex;
 use slicedb_storage::scan::ROW_ID;
 use slicedb_storage::{Transaction, View};
 
-use super::super::query::{Planner, bind};
+use super::super::planner::{Own, Planner};
+use super::super::query::bind;
 use super::super::write::conform;
 use super::super::{Param, Session, assign};
 use super::tree::{column_of, named_item, query_over, quoted, table_as, table_of};
@@ -85,9 +86,12 @@ impl Conflict {
         let keys =
             RowConverter::new(fields.collect()).map_err(|e| SqlError::internal(e.to_string()))?;
         let proposed = Arc::new(Proposed::new(entry));
-        let extra: Vec<(String, Arc<dyn TableProvider>)> =
-            vec![(EXCLUDED.to_owned(), proposed.clone())];
-        let planner = session.planner_with(view.clone(), Some(entry.def.id), extra)?;
+        let own = Own {
+            row_ids_of: Some(entry.def.id),
+            tables: vec![(EXCLUDED.to_owned(), proposed.clone())],
+            ..Own::default()
+        };
+        let planner = session.planner_of(view.clone(), own)?;
         let (planner, _) = session.with_assignments(planner, entry)?;
         let count = params.map(<[Param]>::len);
         let changes = match &conflict.action {

@@ -1,6 +1,6 @@
 //! What a write wants and returns, without running it.
 
-use super::super::query::parameters;
+use super::super::describe::parameters;
 use super::super::{OutputColumn, Session, assign};
 use super::conflict::Conflict;
 use super::returning::Returning;

@@ -11,7 +11,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF}
 use datafusion::sql::sqlparser::ast::{self, SetExpr};
 
 use super::super::assign;
-use super::super::query::{Planner, select};
+use super::super::planner::Planner;
+use super::super::query::select;
 use super::tree::{default_of, is_default, named_item, table_name, values};
 use crate::catalog::TableEntry;
 use crate::error::{Result, SqlError, SqlState};

@@ -29,7 +29,8 @@ use futures::StreamExt;
 use slicedb_storage::{RowId, TableId, Transaction, View};
 
 use super::outcome::{Interrupt, unless};
-use super::query::{Planner, bind};
+use super::planner::{Own, Planner};
+use super::query::bind;
 use super::write::conform;
 use super::{Outcome, Param, RowStream, Rows, RowsTag, Session, assign};
 use crate::catalog::TableEntry;
@@ -269,7 +270,11 @@ impl Session {
         entry: &TableEntry,
         row_ids_of: Option<TableId>,
     ) -> Result<(Planner, Vec<Arc<ScalarUDF>>)> {
-        let planner = self.planner_of(view, row_ids_of)?;
+        let own = Own {
+            row_ids_of,
+            ..Own::default()
+        };
+        let planner = self.planner_of(view, own)?;
         self.with_assignments(planner, entry)
     }
 

@@ -16,7 +16,8 @@ use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 use slicedb_storage::View;
 
-use super::super::query::{Planned, Planner, bind, output_columns};
+use super::super::planner::{Own, Planned, Planner};
+use super::super::query::{bind, output_columns};
 use super::super::{OutputColumn, Param, Session};
 use super::tree::{query_over, quoted, table_as};
 use crate::catalog::TableEntry;
@@ -99,7 +100,13 @@ impl Returning {
         let table = MemTable::try_new(self.schema.clone(), vec![rows])
             .map_err(|e| from_datafusion(e, ""))?;
         let table: Arc<dyn TableProvider> = Arc::new(table);
-        let mut planner = session.planner_with(view, None, vec![(ROWS.to_owned(), table)])?;
+        let mut planner = session.planner_of(
+            view,
+            Own {
+                tables: vec![(ROWS.to_owned(), table)],
+                ..Own::default()
+            },
+        )?;
         // Rows are returned in the order in which they were changed.
         planner.in_order();
         Ok(planner)

@@ -1,0 +1,193 @@
+//! Runs of prepared queries with a plan that was made before.
+//!
+//! The first run of a statement has a custom plan, as most are run once; from the second on it has
+//! a generic plan where it can have one (`SET plan_cache_mode` decides otherwise). Plans are shared
+//! by the sessions that prepared the same query.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use datafusion::common::{Result as PlanResult, ScalarValue};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::execute_stream;
+use datafusion::sql::sqlparser::ast;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+
+use super::plan_cache::{Kept, Lease, PlanKey};
+use super::planner::{Own, Sight, fields, task_context};
+use super::query::{output_columns, scalars};
+use super::{OutputColumn, Param, Prepared, Session};
+use crate::error::{Result, SqlError};
+use crate::plan::errors::from_datafusion;
+use crate::plan::generic::{ForRun, GenericPlan, Parameters, is_repeatable};
+
+/// Columns and rows of a query that runs.
+type Started = (
+    Arc<Vec<OutputColumn>>,
+    BoxStream<'static, PlanResult<arrow::array::RecordBatch>>,
+);
+
+/// How a prepared query has been run.
+#[derive(Debug, Default)]
+pub(crate) struct Runs {
+    /// With a generic plan.
+    pub(crate) generic: AtomicU64,
+    /// With a plan for the run alone.
+    pub(crate) custom: AtomicU64,
+    /// Whether it can have no generic plan.
+    never: AtomicBool,
+}
+
+/// A run that may have a generic plan.
+pub(super) struct Reuse {
+    key: PlanKey,
+    values: Vec<ScalarValue>,
+    /// Whether one is made if there is none.
+    makes: bool,
+}
+
+impl Session {
+    /// A run of a prepared query, should it be one that may have a generic plan.
+    pub(super) fn reuse(
+        &self,
+        prepared: &Arc<Prepared>,
+        params: &[Param],
+        sight: &Sight,
+    ) -> Result<Option<Reuse>> {
+        let mode = self.settings.get("plan_cache_mode")?;
+        let runs = &prepared.runs;
+        let custom = runs.custom.fetch_add(1, Ordering::Relaxed);
+        if mode == "force_custom_plan" || runs.never.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let values = scalars(params, &prepared.parsed.text)?;
+        if values.iter().any(ScalarValue::is_null) {
+            return Ok(None);
+        }
+        let mut settings = sight.settings.clone();
+        settings.now_us = None;
+        Ok(Some(Reuse {
+            key: PlanKey {
+                prepared: prepared.clone(),
+                settings,
+                catalog: Arc::downgrade(&sight.catalog),
+            },
+            values,
+            makes: custom > 0 || mode == "force_generic_plan",
+        }))
+    }
+}
+
+impl Reuse {
+    /// Starts the query. `None` when the run has to have a plan of its own.
+    pub(super) async fn start(
+        self,
+        sight: &Sight,
+        query: &ast::Query,
+        text: &str,
+    ) -> Result<Option<Started>> {
+        let cache = sight.database.plans();
+        for is_small in [true, false] {
+            if let Some(lease) = cache.take(&self.key, is_small) {
+                match self.run(lease, sight, text)? {
+                    Run::Started(started) => return Ok(Some(started)),
+                    Run::OtherSize => {}
+                    Run::None => return Ok(None),
+                }
+            }
+        }
+        if !self.makes {
+            return Ok(None);
+        }
+        let kept = self.make(sight, query, text).await;
+        let Some(kept) = kept.ok().flatten() else {
+            // What is wrong with the statement, its custom plan tells.
+            self.runs().never.store(true, Ordering::Relaxed);
+            return Ok(None);
+        };
+        let key = PlanKey {
+            prepared: self.key.prepared.clone(),
+            settings: self.key.settings.clone(),
+            catalog: self.key.catalog.clone(),
+        };
+        let lease = cache.lend(Arc::new(key), kept);
+        match self.run(lease, sight, text)? {
+            Run::Started(started) => Ok(Some(started)),
+            Run::OtherSize | Run::None => {
+                self.runs().never.store(true, Ordering::Relaxed);
+                Ok(None)
+            }
+        }
+    }
+
+    fn runs(&self) -> &Runs {
+        &self.key.prepared.runs
+    }
+
+    fn run(&self, lease: Lease, sight: &Sight, text: &str) -> Result<Run> {
+        let internal = |e| from_datafusion(e, text);
+        let kept = lease
+            .kept()
+            .ok_or_else(|| SqlError::internal("a plan has gone"))?;
+        let plan = kept.plan.for_run(&sight.view.state, &self.values);
+        let plan = match plan.map_err(internal)? {
+            ForRun::Plan(plan) => plan,
+            ForRun::OtherSize => return Ok(Run::OtherSize),
+            ForRun::None => return Ok(Run::None),
+        };
+        let context = task_context(kept.plan.config(), &sight.database.environment());
+        let stream = execute_stream(plan, context).map_err(internal)?;
+        let runs = self.runs();
+        runs.custom.fetch_sub(1, Ordering::Relaxed);
+        runs.generic.fetch_add(1, Ordering::Relaxed);
+        Ok(Run::Started((kept.columns.clone(), leased(stream, lease))))
+    }
+
+    /// Makes a generic plan. `None` when there can be none.
+    async fn make(&self, sight: &Sight, query: &ast::Query, text: &str) -> Result<Option<Kept>> {
+        let internal = |e| from_datafusion(e, text);
+        let configs = sight.configs();
+        let parameters = Parameters::new(self.values.clone(), configs.config.options().clone());
+        let planner = sight.planner(Own {
+            parameters: Some(parameters.clone()),
+            ..Own::default()
+        });
+        let planned = planner.plan_query(query.clone(), text)?;
+        if planner.names.asked_the_catalog() || !is_repeatable(&planned.plan).map_err(internal)? {
+            return Ok(None);
+        }
+        let plan = parameters.put_into(planned.plan).map_err(internal)?;
+        let physical = planner.physical(&plan, text).await?;
+        let fields = fields(&plan, &physical.plan.schema());
+        let columns = output_columns(fields.into_iter(), planned.names);
+        let config = match physical.is_small {
+            true => configs.serial,
+            false => configs.config,
+        };
+        let plan = GenericPlan::new(physical.plan, parameters, config, physical.is_small);
+        Ok(plan.map_err(internal)?.map(|plan| Kept {
+            plan,
+            columns: Arc::new(columns),
+        }))
+    }
+}
+
+enum Run {
+    Started(Started),
+    OtherSize,
+    None,
+}
+
+/// Rows of a plan that goes back when they are through.
+fn leased(
+    stream: SendableRecordBatchStream,
+    lease: Lease,
+) -> BoxStream<'static, PlanResult<arrow::array::RecordBatch>> {
+    stream
+        .map(move |batch| {
+            let _ = &lease;
+            batch
+        })
+        .boxed()
+}
