@@ -89,7 +89,7 @@ pub(super) fn as_it_is(value: &String) -> String {
 }
 
 /// An error of the server as the files have it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Error(String);
 
 impl fmt::Display for Error {
@@ -109,14 +109,28 @@ impl From<tokio_postgres::Error> for Error {
     }
 }
 
+/// The way in which each query is prepared and run several times.
+pub(super) const PREPARED: &str = "prepared";
+
 /// One connection.
 pub(super) struct Session {
     client: Client,
     name: &'static str,
+    /// Whether each query is prepared and run several times.
+    prepares: bool,
+}
+
+/// What a statement answered.
+#[derive(Debug, PartialEq)]
+struct Answer {
+    /// How many columns it has, if any.
+    columns: Option<usize>,
+    rows: Vec<Vec<String>>,
+    count: u64,
 }
 
 impl Session {
-    fn connect(engine: Engine<'_>, port: u16) -> Result<Session, Error> {
+    fn connect(engine: Engine<'_>, port: u16, prepares: bool) -> Result<Session, Error> {
         let database = match engine {
             Engine::SliceDb => "user=slicedb dbname=slicedb".to_owned(),
             Engine::Postgres(database) => format!("user=postgres dbname={database}"),
@@ -127,6 +141,67 @@ impl Session {
         Ok(Session {
             client,
             name: engine.name(),
+            prepares,
+        })
+    }
+
+    fn ask(&self, sql: &str) -> Result<Answer, Error> {
+        let messages = RUNTIME.block_on(self.client.simple_query(sql))?;
+        let (mut columns, mut rows, mut count) = (None, Vec::new(), 0);
+        for message in messages {
+            match message {
+                SimpleQueryMessage::RowDescription(description) => {
+                    columns = Some(description.len())
+                }
+                SimpleQueryMessage::Row(row) => {
+                    let values: Vec<String> = (0..row.len()).map(|i| shown(row.get(i))).collect();
+                    // One value to the runner, so that its own separator does not come in.
+                    rows.push(vec![values.join("|")]);
+                }
+                SimpleQueryMessage::CommandComplete(n) => count = n,
+                _ => {}
+            }
+        }
+        Ok(Answer {
+            columns,
+            rows,
+            count,
+        })
+    }
+
+    /// The answer of a query that is prepared, and run with its own plan, with a generic plan that
+    /// is made for it, and with that plan again. `None` for what cannot be prepared.
+    fn ask_prepared(&self, sql: &str) -> Option<Result<Answer, Error>> {
+        let first = sql.trim_start().to_ascii_lowercase();
+        let is_query = ["select", "with", "values", "table", "("]
+            .iter()
+            .any(|w| first.starts_with(w));
+        if !is_query || sql.contains(';') || self.ask("select 1").is_err() {
+            return None;
+        }
+        // An error would end the transaction if there is one, and be told as another.
+        let in_transaction = self.ask("savepoint again").is_ok();
+        let release = || in_transaction.then(|| self.ask("release again"));
+        let back = || in_transaction.then(|| self.ask("rollback to again"));
+        if self.ask(&format!("prepare again as {sql}")).is_err() {
+            back();
+            release();
+            return None;
+        }
+        let runs = [(); 3].map(|()| {
+            let answer = self.ask("execute again");
+            if answer.is_err() {
+                back();
+            }
+            answer
+        });
+        let _ = self.ask("deallocate again");
+        release();
+        Some(match runs {
+            [Ok(own), Ok(made), Ok(kept)] if own == made && own == kept => Ok(own),
+            // As it is asked, it fails as it should.
+            [Err(own), Err(made), Err(kept)] if own == made && own == kept => return None,
+            runs => Err(Error(format!("runs differ: {runs:?}"))),
         })
     }
 
@@ -151,30 +226,19 @@ impl DB for Session {
             "postgres" => without_options(sql),
             _ => sql.to_owned(),
         };
-        let messages = RUNTIME.block_on(self.client.simple_query(&sql))?;
-        let (mut columns, mut rows, mut count) = (None, Vec::new(), 0);
-        for message in messages {
-            match message {
-                SimpleQueryMessage::RowDescription(description) => {
-                    columns = Some(description.len())
-                }
-                SimpleQueryMessage::Row(row) => {
-                    let values: Vec<String> = (0..row.len()).map(|i| shown(row.get(i))).collect();
-                    // One value to the runner, so that its own separator does not come in.
-                    rows.push(vec![values.join("|")]);
-                }
-                SimpleQueryMessage::CommandComplete(n) => count = n,
-                _ => {}
-            }
-        }
-        Ok(match columns {
+        let prepared = match self.prepares {
+            true => self.ask_prepared(&sql),
+            false => None,
+        };
+        let answer = prepared.unwrap_or_else(|| self.ask(&sql))?;
+        Ok(match answer.columns {
             Some(columns) => DBOutput::Rows {
                 types: self
                     .types(&sql)
                     .unwrap_or_else(|| vec![Type::OTHER; columns]),
-                rows,
+                rows: answer.rows,
             },
-            None => DBOutput::StatementComplete(count),
+            None => DBOutput::StatementComplete(answer.count),
         })
     }
 
@@ -215,7 +279,9 @@ pub(super) fn runner<'a>(
     port: u16,
     way: &str,
 ) -> Runner<Session, impl MakeConnection<Conn = Session> + use<'a>> {
-    let mut runner = Runner::new(move || std::future::ready(Session::connect(engine, port)));
+    let prepares = way == PREPARED;
+    let mut runner =
+        Runner::new(move || std::future::ready(Session::connect(engine, port, prepares)));
     runner.add_label(way);
     runner.with_normalizer(as_it_is);
     runner.with_column_validator(types_match);

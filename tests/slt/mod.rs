@@ -1,4 +1,4 @@
-//! SQL files, each run *hot*, *cold* and *reopened*, and against PostgreSQL.
+//! SQL files, each run *hot*, *cold*, *reopened* and *prepared*, and against PostgreSQL.
 //!
 //! A file is a [sqllogictest] script of two parts, split by a line `# ---`:
 //!
@@ -19,6 +19,7 @@
 //! | hot | nothing: all rows are in memory |
 //! | cold | everything is sealed and merged; in both parts background work never rests |
 //! | reopened | SIGKILL, and a new server over the same directory |
+//! | prepared | nothing, but each query is prepared and run with plans of all kinds |
 //!
 //! Values stand as the server prints them, separated by `|`, with `NULL` and `(empty)`; columns are
 //! told by a letter for their type ([`client::Type`]); errors are regular expressions for
@@ -77,6 +78,16 @@ fn cold() {
         wait_until_sealed(&server);
         wait_until_quiet(&server);
         failures.extend(ask(&server, "cold", &file.queries));
+        failures
+    });
+}
+
+#[test]
+fn prepared() {
+    each_file(|file| {
+        let server = Server::start();
+        let mut failures = ask(&server, "hot", &file.setup);
+        failures.extend(ask(&server, client::PREPARED, &file.queries));
         failures
     });
 }

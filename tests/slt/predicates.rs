@@ -20,6 +20,9 @@ insert into named
   from generate_series(0, 4999) as s(g);
 ";
 
+/// Values for the parameters of each condition.
+const VALUES: usize = 4;
+
 #[test]
 fn random_filters_select_what_they_say() {
     let mut chance = Chance::from_environment("random filters");
@@ -28,70 +31,157 @@ fn random_filters_select_what_they_say() {
     server.psql(TABLES);
     wait_until_sealed(&server);
     wait_until_quiet(&server);
+    let mut generic = 0;
     for _ in 0..cases.div_ceil(50) {
-        let conditions: Vec<String> = (0..50).map(|_| condition(&mut chance, 3)).collect();
+        let conditions: Vec<Condition> = (0..50).map(|_| Condition::any(&mut chance)).collect();
         let mut script = "\\pset format unaligned\n\\pset tuples_only on\n".to_owned();
+        let mut asked = Vec::new();
         for condition in &conditions {
             for table in ["facts", "named"] {
-                script += &format!(
-                    "select (select count(*) || ' ' || coalesce(sum(a), 0) from {table} where {condition}) \
-                     = (select count(*) filter (where {condition}) || ' ' \
-                       || coalesce(sum(a) filter (where {condition}), 0) from {table});\n",
-                );
+                script += &condition.prepared(table);
+                for _ in 0..VALUES {
+                    let values = condition.values(&mut chance);
+                    script += &condition.questions(table, &values);
+                    asked.push(condition.with(&values));
+                }
+                script += "select generic_plans from pg_prepared_statements;\ndeallocate asked;\n";
             }
         }
         let answers = server.psql(&script);
+        assert!(!answers.contains("ERROR"), "{answers}");
         let answers: Vec<&str> = answers.lines().collect();
-        assert_eq!(answers.len(), conditions.len() * 2, "{answers:?}");
-        for (condition, answers) in conditions.iter().zip(answers.chunks(2)) {
-            assert_eq!(answers, ["t", "t"], "{condition}");
+        let of_one = 3 * VALUES + 1;
+        assert_eq!(answers.len(), conditions.len() * 2 * of_one, "{answers:?}");
+        let mut asked = asked.iter();
+        for answers in answers.chunks(of_one) {
+            let (runs, [plans]) = answers.split_at(3 * VALUES) else {
+                unreachable!("so many were asked for");
+            };
+            generic += plans.parse::<usize>().expect("a number");
+            for (run, condition) in runs.chunks(3).zip(asked.by_ref()) {
+                assert_eq!(run[0], run[2], "filtered: {condition}");
+                assert_eq!(run[1], run[2], "prepared: {condition}");
+            }
+        }
+    }
+    println!("{generic} runs had a generic plan");
+    assert!(generic > cases as usize, "{generic} of {cases} cases");
+}
+
+/// A condition with parameters, and their types.
+#[derive(Default)]
+struct Condition {
+    text: String,
+    types: Vec<&'static str>,
+}
+
+impl Condition {
+    fn any(chance: &mut Chance) -> Condition {
+        let mut condition = Condition::default();
+        condition.text = condition.part(chance, 3);
+        condition
+    }
+
+    fn prepared(&self, table: &str) -> String {
+        let types = match self.types.is_empty() {
+            true => String::new(),
+            false => format!("({})", self.types.join(", ")),
+        };
+        format!("prepare asked{types} as {};\n", filtered(table, &self.text))
+    }
+
+    /// The rows that pass by a filter, by the prepared filter, and by a condition of the aggregate.
+    fn questions(&self, table: &str, values: &[String]) -> String {
+        let condition = self.with(values);
+        let arguments = match values.is_empty() {
+            true => String::new(),
+            false => format!("({})", values.join(", ")),
+        };
+        let filter = format!("filter (where {condition})");
+        format!(
+            "{};\nexecute asked{arguments};\n\
+             select count(*) {filter} || ' ' || coalesce(sum(a) {filter}, 0) from {table};\n",
+            filtered(table, &condition),
+        )
+    }
+
+    fn values(&self, chance: &mut Chance) -> Vec<String> {
+        self.types.iter().map(|ty| value(chance, ty)).collect()
+    }
+
+    /// The condition with values in the places of its parameters.
+    fn with(&self, values: &[String]) -> String {
+        let numbered = values.iter().enumerate().rev();
+        numbered.fold(self.text.clone(), |text, (i, value)| {
+            text.replace(&format!("${}", i + 1), value)
+        })
+    }
+
+    fn part(&mut self, chance: &mut Chance, depth: u64) -> String {
+        if depth == 0 || chance.one_in(3) {
+            return self.atom(chance);
+        }
+        let left = self.part(chance, depth - 1);
+        let right = self.part(chance, depth - 1);
+        match chance.below(8) {
+            0..3 => format!("({left} and {right})"),
+            3..6 => format!("({left} or {right})"),
+            6 => format!("not ({left})"),
+            _ => {
+                let other = self.atom(chance);
+                format!("case when {left} then {right} else {other} end")
+            }
+        }
+    }
+
+    fn atom(&mut self, chance: &mut Chance) -> String {
+        let (column, ty) = match chance.below(10) {
+            0..4 => ("k", "bigint"),
+            4..7 => ("ts", "timestamptz"),
+            7..9 => ("a", "int"),
+            _ => ("n", "text"),
+        };
+        let mut operand = || {
+            if chance.one_in(4) {
+                return value(chance, ty);
+            }
+            self.types.push(ty);
+            let parameter = format!("${}", self.types.len());
+            match ty {
+                "bigint" if chance.one_in(4) => format!("({parameter} + 1)"),
+                "timestamptz" if chance.one_in(4) => format!("({parameter} - interval '1 hour')"),
+                _ => parameter,
+            }
+        };
+        let [x, y, z] = [operand(), operand(), operand()];
+        let compare = chance.pick(&["=", "<>", "<", "<=", ">", ">="]);
+        match chance.below(12) {
+            0..6 => format!("{column} {compare} {x}"),
+            6 => format!("{x} {compare} {column}"),
+            7 => format!("{column} in ({x}, {y})"),
+            8 => format!("{column} not in ({x}, {y}, {z})"),
+            9 => format!("{column} between {x} and {y}"),
+            10 => format!("{column} is null"),
+            _ => format!("{column} in ({x}, {y}, {z}, null)"),
         }
     }
 }
 
-fn condition(chance: &mut Chance, depth: u64) -> String {
-    if depth == 0 || chance.one_in(3) {
-        return atom(chance);
+fn filtered(table: &str, condition: &str) -> String {
+    format!("select count(*) || ' ' || coalesce(sum(a), 0) from {table} where {condition}")
+}
+
+fn value(chance: &mut Chance, ty: &str) -> String {
+    if chance.one_in(20) {
+        return format!("null::{ty}");
     }
-    let mut part = || condition(chance, depth - 1);
-    let (left, right) = (part(), part());
-    match chance.below(8) {
-        0..3 => format!("({left} and {right})"),
-        3..6 => format!("({left} or {right})"),
-        6 => format!("not ({left})"),
+    match ty {
+        "bigint" => chance.below(45).to_string(),
+        "int" => chance.below(100).to_string(),
+        "text" => format!("'n{}'", chance.below(12)),
         _ => {
-            let other = atom(chance);
-            format!("case when {left} then {right} else {other} end")
+            let minute = chance.below(300);
+            format!("(timestamptz '2024-01-01 00:00:00+00' + interval '{minute} minutes')")
         }
     }
-}
-
-fn atom(chance: &mut Chance) -> String {
-    let (column, values): (&str, Vec<String>) = match chance.below(10) {
-        0..4 => ("k", (0..3).map(|_| chance.below(45).to_string()).collect()),
-        4..7 => ("ts", (0..3).map(|_| time(chance)).collect()),
-        7..9 => ("a", (0..3).map(|_| chance.below(100).to_string()).collect()),
-        _ => (
-            "n",
-            (0..3).map(|_| format!("'n{}'", chance.below(12))).collect(),
-        ),
-    };
-    let [x, y, z] = &values[..] else {
-        unreachable!("three values");
-    };
-    let compare = chance.pick(&["=", "<>", "<", "<=", ">", ">="]);
-    match chance.below(12) {
-        0..6 => format!("{column} {compare} {x}"),
-        6 => format!("{x} {compare} {column}"),
-        7 => format!("{column} in ({x}, {y})"),
-        8 => format!("{column} not in ({x}, {y}, {z})"),
-        9 => format!("{column} between {x} and {y}"),
-        10 => format!("{column} is null"),
-        _ => format!("{column} in ({x}, {y}, {z}, null)"),
-    }
-}
-
-fn time(chance: &mut Chance) -> String {
-    let minute = chance.below(300);
-    format!("timestamptz '2024-01-01 00:00:00+00' + interval '{minute} minutes'")
 }

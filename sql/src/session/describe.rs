@@ -29,7 +29,8 @@ impl Session {
         }
         match statement {
             Statement::Query(query) => {
-                let planner = self.planner()?;
+                let mut planner = self.planner()?;
+                planner.expect_types(&given);
                 let (query, text) = ((**query).clone(), text.to_owned());
                 let work = async move {
                     let planned = planner.plan_query(query, &text)?;

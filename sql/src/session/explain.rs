@@ -30,7 +30,8 @@ impl Session {
                 explain.statement.name()
             )));
         };
-        let planner = self.planner()?;
+        let mut planner = self.planner()?;
+        planner.expect(&params);
         let (query, owned, explain) = ((**query).clone(), text.to_owned(), explain.clone());
         let lines = self
             .database

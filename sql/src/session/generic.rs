@@ -149,12 +149,14 @@ impl Reuse {
         let internal = |e| from_datafusion(e, text);
         let configs = sight.configs();
         let parameters = Parameters::new(self.values.clone(), configs.config.options().clone());
-        let planner = sight.planner(Own {
+        let mut planner = sight.planner(Own {
             parameters: Some(parameters.clone()),
             ..Own::default()
         });
+        let types = self.values.iter().map(|value| Some(value.data_type()));
+        planner.names.expect(types);
         let planned = planner.plan_query(query.clone(), text)?;
-        if planner.names.asked_the_catalog() || !is_repeatable(&planned.plan).map_err(internal)? {
+        if planner.names.have_used_catalog() || !is_repeatable(&planned.plan).map_err(internal)? {
             return Ok(None);
         }
         let plan = parameters.put_into(planned.plan).map_err(internal)?;

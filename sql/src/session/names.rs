@@ -6,9 +6,10 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use arrow::datatypes::{DataType, FieldRef, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef, TimeUnit};
 use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl};
 use datafusion::common::{DFSchema, Result, TableReference, plan_datafusion_err};
 use datafusion::config::ConfigOptions;
@@ -21,8 +22,7 @@ use datafusion::logical_expr::{
     AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
-use datafusion::sql::parser::Statement;
-use datafusion::sql::planner::{ParserOptions, SqlToRel};
+use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 
 use super::{clock, sleep};
@@ -64,8 +64,11 @@ pub(super) struct Names {
     now_us: i64,
     /// Functions that the statement brings itself.
     own: Scalars,
+    /// Types of its parameters, where they are known.
+    parameters: Vec<Option<FieldRef>>,
     of_session: Arc<OnceLock<Scalars>>,
     of_catalog: Arc<OnceLock<Scalars>>,
+    has_used_catalog: Arc<AtomicBool>,
 }
 
 impl Names {
@@ -81,14 +84,22 @@ impl Names {
             settings,
             now_us,
             own: Scalars::new(),
+            parameters: Vec::new(),
             of_session: Arc::default(),
             of_catalog: Arc::default(),
+            has_used_catalog: Arc::default(),
         }
     }
 
     /// Adds a function of the statement's own.
     pub(super) fn add(&mut self, function: Arc<ScalarUDF>) {
         self.own.insert(function.name().to_owned(), function);
+    }
+
+    /// Tells the types of the statement's parameters, as far as they are known.
+    pub(super) fn expect(&mut self, types: impl IntoIterator<Item = Option<DataType>>) {
+        let field = |ty: Option<DataType>| ty.map(|ty| Arc::new(Field::new("", ty, true)));
+        self.parameters = types.into_iter().map(field).collect();
     }
 
     /// Plans a statement over these names.
@@ -109,15 +120,17 @@ impl Names {
             types: Arc::new(ZonedTypes(self.view.time_zone.clone())),
             tables: RefCell::default(),
         };
+        let mut context =
+            PlannerContext::new().with_prepare_param_data_types(self.parameters.clone());
         let plan = SqlToRel::new_with_options(&resolver, options)
-            .statement_to_plan(Statement::Statement(Box::new(query)))?;
+            .sql_statement_to_plan_with_context(query, &mut context)?;
         complexity::check(&plan)?;
         Ok(plan)
     }
 
-    /// Whether a name has been looked for among the functions of the system catalogs.
-    pub(super) fn asked_the_catalog(&self) -> bool {
-        self.of_catalog.get().is_some()
+    /// Whether a name has been that of a function of the system catalogs.
+    pub(super) fn have_used_catalog(&self) -> bool {
+        self.has_used_catalog.load(Ordering::Relaxed)
     }
 
     fn scalar(&self, name: &str) -> Option<&Arc<ScalarUDF>> {
@@ -133,7 +146,12 @@ impl Names {
         (self.own.get(name))
             .or_else(|| self.of_session.get_or_init(of_session).get(name))
             .or_else(|| self.shared.scalar.get(name))
-            .or_else(|| self.of_catalog.get_or_init(of_catalog).get(name))
+            .or_else(|| {
+                let found = self.of_catalog.get_or_init(of_catalog).get(name);
+                self.has_used_catalog
+                    .fetch_or(found.is_some(), Ordering::Relaxed);
+                found
+            })
     }
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow::array::Array;
 use arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -17,8 +18,8 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast;
 use slicedb_storage::{TableId, View};
 
-use super::Session;
 use super::names::Names;
+use super::{Param, Session};
 use crate::catalog::{Catalog, CatalogView, system};
 use crate::database::{Configs, DATABASE, Database};
 use crate::dialect::{self, OutputNames};
@@ -26,7 +27,7 @@ use crate::error::Result;
 use crate::plan::errors::from_datafusion;
 use crate::plan::generic::Parameters;
 use crate::plan::{analyzer_rules, is_small};
-use crate::types::FormatSettings;
+use crate::types::{FormatSettings, PgType};
 
 /// What a statement sees: a state, its catalog, and its session as it is set now.
 #[derive(Clone)]
@@ -163,6 +164,21 @@ impl Planner {
         let plan = self.names.plan(&self.state, statement);
         let plan = plan.map_err(|e| from_datafusion(e, text))?;
         Ok(Planned { plan, names })
+    }
+
+    /// Tells the parameters with which a statement will run.
+    pub(super) fn expect(&mut self, params: &[Param]) {
+        let types = params.iter().map(|param| Some(param.data_type().clone()));
+        self.names.expect(types);
+    }
+
+    /// Tells the types that are known of a statement's parameters.
+    pub(super) fn expect_types(&mut self, types: &[Option<PgType>]) {
+        let known = |ty: &Option<PgType>| match ty {
+            None | Some(PgType::Unknown) => None,
+            Some(ty) => Some(ty.arrow()),
+        };
+        self.names.expect(types.iter().map(known));
     }
 
     /// A plan that runs in one partition, which keeps its rows in order.

@@ -46,7 +46,8 @@ impl Session {
             let (columns, stream) = match kept {
                 Some(started) => started,
                 None => {
-                    let planner = sight.planner(Own::default());
+                    let mut planner = sight.planner(Own::default());
+                    planner.expect(&params);
                     let planned = planner.plan_query(query, &text)?;
                     let plan = bind(planned.plan, &params, &text)?;
                     let (fields, stream) = planner.start(&plan, &text).await?;

@@ -92,7 +92,8 @@ impl Conflict {
             ..Own::default()
         };
         let planner = session.planner_of(view.clone(), own)?;
-        let (planner, _) = session.with_assignments(planner, entry)?;
+        let (mut planner, _) = session.with_assignments(planner, entry)?;
+        planner.expect(params.unwrap_or_default());
         let count = params.map(<[Param]>::len);
         let changes = match &conflict.action {
             ast::OnConflictAction::DoNothing => None,
@@ -123,7 +124,8 @@ impl Conflict {
             return Ok(None);
         };
         assign::fill(&changes.query, &self.entry, given);
-        let planner = self.planner;
+        let mut planner = self.planner;
+        planner.expect_types(given);
         let work = async move { Ok(planner.plan_query(changes.query, "")?.plan) };
         session.database.runtime().run(work).await.map(Some)
     }

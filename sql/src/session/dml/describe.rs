@@ -29,7 +29,8 @@ impl Session {
                 if let Some(conflict) = conflict {
                     more.extend(conflict.plan(self, &mut given).await?);
                 }
-                let (planner, functions) = self.assigning(view.clone(), &entry, None)?;
+                let (mut planner, functions) = self.assigning(view.clone(), &entry, None)?;
+                planner.expect_types(&given);
                 let target = entry.clone();
                 let work = async move { source.plan(&planner, &target, &functions, "").await };
                 let plan = self.database.runtime().run(work).await?;
@@ -43,7 +44,8 @@ impl Session {
                 };
                 assign::fill(&change.query, &change.entry, &mut given);
                 let id = change.entry.def.id;
-                let (planner, _) = self.assigning(view.clone(), &change.entry, Some(id))?;
+                let (mut planner, _) = self.assigning(view.clone(), &change.entry, Some(id))?;
+                planner.expect_types(&given);
                 let query = change.query;
                 let work = async move { Ok(planner.plan_query(query, "")?.plan) };
                 let plan = self.database.runtime().run(work).await?;
@@ -54,7 +56,7 @@ impl Session {
         let returning = Returning::of(self, &entry, &name, returning.as_ref())?;
         let mut columns = None;
         if let Some(returning) = returning {
-            let (plan, returned) = returning.plan(self, view, "").await?;
+            let (plan, returned) = returning.plan(self, view, &given, "").await?;
             more.push(plan);
             columns = Some(returned);
         }

@@ -88,7 +88,8 @@ impl Session {
         let source = insert::source(&entry, insert)?;
         let conflict = Conflict::of(self, &view, &entry, &name, insert.on.as_ref(), Some(params))?;
         let mut returning = Returning::of(self, &entry, &name, insert.returning.as_ref())?;
-        let (planner, functions) = self.assigning(view.clone(), &entry, None)?;
+        let (mut planner, functions) = self.assigning(view.clone(), &entry, None)?;
+        planner.expect(params);
         let (owned, settings) = (text.to_owned(), self.format_settings());
         let bound = params.to_vec();
         let work = async move {
@@ -188,7 +189,8 @@ impl Session {
         let change = change(&*self.database.catalogs().of(&view.state)?)?;
         let (entry, name) = (change.entry.clone(), &change.qualifier);
         let mut returning = Returning::of(self, &entry, name, change.returning.as_ref())?;
-        let (planner, _) = self.assigning(view.clone(), &entry, Some(entry.def.id))?;
+        let (mut planner, _) = self.assigning(view.clone(), &entry, Some(entry.def.id))?;
+        planner.expect(params);
         let (owned, settings) = (text.to_owned(), self.format_settings());
         let bound = params.to_vec();
         let work = async move {

@@ -23,6 +23,7 @@ use super::tree::{query_over, quoted, table_as};
 use crate::catalog::TableEntry;
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::errors::from_datafusion;
+use crate::types::PgType;
 
 /// The name of the changed rows as a table. None that is typed has it.
 const ROWS: &str = "rows\u{1}";
@@ -117,9 +118,11 @@ impl Returning {
         mut self,
         session: &Session,
         view: View,
+        given: &[Option<PgType>],
         text: &str,
     ) -> Result<(LogicalPlan, Vec<OutputColumn>)> {
-        let planner = self.planner(session, view)?;
+        let mut planner = self.planner(session, view)?;
+        planner.expect_types(given);
         let (query, text) = (self.query, text.to_owned());
         let work = async move {
             let Planned { plan, names } = planner.plan_query(query, &text)?;
@@ -138,7 +141,8 @@ impl Returning {
         params: &[Param],
         text: &str,
     ) -> Result<Returned> {
-        let planner = self.planner(session, view)?;
+        let mut planner = self.planner(session, view)?;
+        planner.expect(params);
         let (query, text, params) = (self.query, text.to_owned(), params.to_vec());
         let work = async move {
             let Planned { plan, names } = planner.plan_query(query, &text)?;
