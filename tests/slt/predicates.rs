@@ -145,8 +145,15 @@ impl Condition {
             if chance.one_in(4) {
                 return value(chance, ty);
             }
-            self.types.push(ty);
-            let parameter = format!("${}", self.types.len());
+            let used = self.types.iter().position(|used| *used == ty);
+            let number = match used {
+                Some(i) if chance.one_in(5) => i + 1,
+                _ => {
+                    self.types.push(ty);
+                    self.types.len()
+                }
+            };
+            let parameter = format!("${number}");
             match ty {
                 "bigint" if chance.one_in(4) => format!("({parameter} + 1)"),
                 "timestamptz" if chance.one_in(4) => format!("({parameter} - interval '1 hour')"),
@@ -155,7 +162,8 @@ impl Condition {
         };
         let [x, y, z] = [operand(), operand(), operand()];
         let compare = chance.pick(&["=", "<>", "<", "<=", ">", ">="]);
-        match chance.below(12) {
+        match chance.below(13) {
+            12 => format!("{x} {compare} {y}"),
             0..6 => format!("{column} {compare} {x}"),
             6 => format!("{x} {compare} {column}"),
             7 => format!("{column} in ({x}, {y})"),

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use slicedb_storage::scan::ROW_ID;
 use slicedb_storage::{Scan, ScanRequest, State};
 
-use super::generic::{Parameters, ScanOrigin};
+use super::generic::{Parameters, ScanOrigin, has_parameter};
 use super::pushdown::{self, Support};
 use super::scan::{ROWS_PER_PARTITION, SliceScan};
 use crate::catalog::{CatalogView, TableEntry};
@@ -181,6 +181,10 @@ impl TableProvider for SliceTable {
             Ok(match self.support(filter)? {
                 Support::Exact => TableProviderFilterPushDown::Exact,
                 Support::Inexact => TableProviderFilterPushDown::Inexact,
+                // Storage may know what to do with it when it has other values.
+                Support::None if self.parameters.is_some() && has_parameter(filter)? => {
+                    TableProviderFilterPushDown::Inexact
+                }
                 Support::None => TableProviderFilterPushDown::Unsupported,
             })
         };

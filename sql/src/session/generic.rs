@@ -22,6 +22,9 @@ use crate::error::{Result, SqlError};
 use crate::plan::errors::from_datafusion;
 use crate::plan::generic::{ForRun, GenericPlan, Parameters, is_repeatable};
 
+/// Statements that are longer have no plan that is kept, in bytes.
+const TEXT_MAX: usize = 32 << 10;
+
 /// Columns and rows of a query that runs.
 type Started = (
     Arc<Vec<OutputColumn>>,
@@ -35,8 +38,31 @@ pub(crate) struct Runs {
     pub(crate) generic: AtomicU64,
     /// With a plan for the run alone.
     pub(crate) custom: AtomicU64,
-    /// Whether it can have no generic plan.
-    never: AtomicBool,
+    /// Whether it can have no generic plan for few rows, and none for many.
+    never: Never,
+}
+
+#[derive(Debug, Default)]
+struct Never {
+    small: AtomicBool,
+    large: AtomicBool,
+}
+
+impl Never {
+    fn of(&self, is_small: bool) -> &AtomicBool {
+        match is_small {
+            true => &self.small,
+            false => &self.large,
+        }
+    }
+
+    fn is(&self, is_small: bool) -> bool {
+        self.of(is_small).load(Ordering::Relaxed)
+    }
+
+    fn set(&self, is_small: bool) {
+        self.of(is_small).store(true, Ordering::Relaxed);
+    }
 }
 
 /// A run that may have a generic plan.
@@ -58,7 +84,9 @@ impl Session {
         let mode = self.settings.get("plan_cache_mode")?;
         let runs = &prepared.runs;
         let custom = runs.custom.fetch_add(1, Ordering::Relaxed);
-        if mode == "force_custom_plan" || runs.never.load(Ordering::Relaxed) {
+        let never = runs.never.is(true) && runs.never.is(false);
+        let is_long = prepared.parsed.text.len() > TEXT_MAX;
+        if mode == "force_custom_plan" || never || is_long {
             return Ok(None);
         }
         let values = scalars(params, &prepared.parsed.text)?;
@@ -88,24 +116,36 @@ impl Reuse {
         text: &str,
     ) -> Result<Option<Started>> {
         let cache = sight.database.plans();
+        let never = &self.key.prepared.runs.never;
         for is_small in [true, false] {
             if let Some(lease) = cache.take(&self.key, is_small) {
                 match self.run(lease, sight, text)? {
                     Run::Started(started) => return Ok(Some(started)),
+                    Run::OtherSize if never.is(!is_small) => return Ok(None),
                     Run::OtherSize => {}
                     Run::None => return Ok(None),
                 }
             }
         }
-        if !self.makes {
+        let newest = sight.database.engine().state();
+        let is_catalog_of_all = Arc::ptr_eq(&newest.records, &sight.view.state.records);
+        if !self.makes || !is_catalog_of_all {
             return Ok(None);
         }
-        let kept = self.make(sight, query, text).await;
-        let Some(kept) = kept.ok().flatten() else {
+        let kept = match self.make(sight, query, text).await {
+            Ok(Made::Plan(kept)) => kept,
+            Ok(Made::Refused { is_small }) => {
+                never.set(is_small);
+                return Ok(None);
+            }
             // What is wrong with the statement, its custom plan tells.
-            self.runs().never.store(true, Ordering::Relaxed);
-            return Ok(None);
+            Ok(Made::Never) | Err(_) => {
+                never.set(true);
+                never.set(false);
+                return Ok(None);
+            }
         };
+        let is_small = kept.plan.is_small();
         let key = PlanKey {
             prepared: self.key.prepared.clone(),
             settings: self.key.settings.clone(),
@@ -115,7 +155,7 @@ impl Reuse {
         match self.run(lease, sight, text)? {
             Run::Started(started) => Ok(Some(started)),
             Run::OtherSize | Run::None => {
-                self.runs().never.store(true, Ordering::Relaxed);
+                never.set(is_small);
                 Ok(None)
             }
         }
@@ -144,8 +184,8 @@ impl Reuse {
         Ok(Run::Started((kept.columns.clone(), leased(stream, lease))))
     }
 
-    /// Makes a generic plan. `None` when there can be none.
-    async fn make(&self, sight: &Sight, query: &ast::Query, text: &str) -> Result<Option<Kept>> {
+    /// Makes a generic plan.
+    async fn make(&self, sight: &Sight, query: &ast::Query, text: &str) -> Result<Made> {
         let internal = |e| from_datafusion(e, text);
         let configs = sight.configs();
         let parameters = Parameters::new(self.values.clone(), configs.config.options().clone());
@@ -157,22 +197,51 @@ impl Reuse {
         planner.names.expect(types);
         let planned = planner.plan_query(query.clone(), text)?;
         if planner.names.have_used_catalog() || !is_repeatable(&planned.plan).map_err(internal)? {
-            return Ok(None);
+            return Ok(Made::Never);
         }
         let plan = parameters.put_into(planned.plan).map_err(internal)?;
         let physical = planner.physical(&plan, text).await?;
         let fields = fields(&plan, &physical.plan.schema());
         let columns = output_columns(fields.into_iter(), planned.names);
-        let config = match physical.is_small {
+        if !self.are_as_told(&columns) {
+            return Ok(Made::Never);
+        }
+        let is_small = physical.is_small;
+        let config = match is_small {
             true => configs.serial,
             false => configs.config,
         };
-        let plan = GenericPlan::new(physical.plan, parameters, config, physical.is_small);
-        Ok(plan.map_err(internal)?.map(|plan| Kept {
-            plan,
-            columns: Arc::new(columns),
-        }))
+        let plan = GenericPlan::new(physical.plan, parameters, config, is_small);
+        Ok(match plan.map_err(internal)? {
+            None => Made::Refused { is_small },
+            Some(plan) => Made::Plan(Kept {
+                plan,
+                columns: Arc::new(columns),
+            }),
+        })
     }
+
+    /// Whether columns have the types that the client was told when it prepared the statement.
+    fn are_as_told(&self, columns: &[OutputColumn]) -> bool {
+        let told = self.key.prepared.columns.as_ref();
+        told.is_none_or(|told| {
+            told.len() == columns.len()
+                && told
+                    .iter()
+                    .zip(columns)
+                    .all(|(told, own)| told.ty == own.ty)
+        })
+    }
+}
+
+enum Made {
+    Plan(Kept),
+    /// There can be none for so few rows, or so many.
+    Refused {
+        is_small: bool,
+    },
+    /// There can be none.
+    Never,
 }
 
 enum Run {

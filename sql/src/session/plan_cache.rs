@@ -10,7 +10,7 @@ use crate::catalog::Catalog;
 use crate::plan::generic::GenericPlan;
 use crate::types::FormatSettings;
 
-/// Plans that are kept, at most; some 100 KiB each.
+/// Plans that are kept, at most; some 100 KiB each, and more for a long statement.
 const PLANS_MAX: usize = 256;
 
 /// What a plan depends on, but for the values of its parameters.
@@ -89,7 +89,9 @@ impl Drop for Lease {
         let Some(kept) = self.kept.take() else {
             return;
         };
+        kept.plan.rest();
         let mut plans = self.cache.plans.lock();
+        plans.retain(|(key, _)| key.catalog.strong_count() > 0);
         if plans.len() >= PLANS_MAX {
             plans.pop_front();
         }

@@ -27,7 +27,7 @@ use slicedb_storage::State;
 
 pub(crate) use eligible::is_repeatable;
 use eligible::is_rerunnable;
-pub(crate) use parameters::Parameters;
+pub(crate) use parameters::{Parameters, has_parameter};
 pub(crate) use template::{ScanOrigin, ScanTemplate};
 
 use super::scan::{ROWS_PER_PARTITION, SliceScan};
@@ -91,6 +91,11 @@ impl GenericPlan {
             return rule.optimize(plan, self.config.options()).map(ForRun::Plan);
         }
         Ok(ForRun::Plan(plan))
+    }
+
+    /// Rests until the next run.
+    pub(crate) fn rest(&self) {
+        self.parameters.forget();
     }
 
     /// Whether it is for few rows.

@@ -4,15 +4,15 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue, exec_err, plan_err};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, LogicalPlan, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
-    ScalarUDFImpl, Signature, Volatility,
+    BinaryExpr, ColumnarValue, Expr, LogicalPlan, Operator, ReturnFieldArgs, ScalarFunctionArgs,
+    ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use parking_lot::RwLock;
@@ -71,18 +71,29 @@ impl Parameters {
         }
     }
 
+    /// Forgets the values: they may be large, and the next run has others.
+    pub(super) fn forget(&self) {
+        *self.values.write() = Values {
+            values: Vec::new(),
+            are_given: false,
+        };
+    }
+
     /// The plan with these parameters where the statement's placeholders are.
     ///
     /// # Errors
     /// When the plan has a placeholder that stands for no parameter, or rows of placeholders.
     pub(crate) fn put_into(self: &Arc<Self>, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let mut occurrences = 0;
         let plan = plan.transform_up_with_subqueries(|plan| {
             let names = NamePreserver::new(&plan);
             let put = plan.map_expressions(|expr| {
                 let name = names.save(&expr);
                 let put = expr.transform_up(|expr| match expr {
                     Expr::Placeholder(placeholder) => {
-                        Ok(Transformed::yes(self.expression(&placeholder.id)?))
+                        occurrences += 1;
+                        let parameter = self.expression(&placeholder.id, occurrences)?;
+                        Ok(Transformed::yes(parameter))
                     }
                     _ => Ok(Transformed::no(expr)),
                 })?;
@@ -99,7 +110,7 @@ impl Parameters {
         plan.data()
     }
 
-    fn expression(self: &Arc<Self>, id: &str) -> Result<Expr> {
+    fn expression(self: &Arc<Self>, id: &str, occurrence: usize) -> Result<Expr> {
         let number = id.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
         let found = number.and_then(|n| Some((n, self.types.get(n.checked_sub(1)?)?)));
         let Some((number, ty)) = found else {
@@ -107,6 +118,7 @@ impl Parameters {
         };
         let function = Parameter {
             number: number - 1,
+            occurrence,
             name: id.to_owned(),
             data_type: ty.clone(),
             signature: Signature::nullary(Volatility::Stable),
@@ -139,7 +151,7 @@ impl Parameters {
         });
         drop(values);
         let bound = bound.data()?;
-        if is_simple(&bound)? {
+        if is_simple(&bound) {
             return Ok(bound);
         }
         let schema = Arc::new(DFSchema::try_from(schema.clone())?);
@@ -151,25 +163,28 @@ impl Parameters {
     }
 }
 
-/// Whether a filter says as plainly as it can what it says.
-fn is_simple(filter: &Expr) -> Result<bool> {
-    let mut is_simple = true;
-    filter.apply(|expr| {
-        is_simple = match expr {
-            Expr::Column(_) | Expr::Literal(..) | Expr::Between(_) | Expr::InList(_) => true,
-            Expr::Not(_) | Expr::IsNull(_) | Expr::IsNotNull(_) => true,
-            Expr::BinaryExpr(binary) => {
-                use Operator::{And, Eq, Gt, GtEq, Lt, LtEq, Or};
-                matches!(binary.op, And | Or | Eq | Lt | LtEq | Gt | GtEq)
-            }
-            _ => false,
-        };
-        Ok(match is_simple {
-            true => TreeNodeRecursion::Continue,
-            false => TreeNodeRecursion::Stop,
-        })
-    })?;
-    Ok(is_simple)
+/// Whether a filter compares a column with a value, so that nothing could be simpler.
+fn is_simple(filter: &Expr) -> bool {
+    let is_column = |expr: &Expr| matches!(expr, Expr::Column(_));
+    let is_value = |expr: &Expr| matches!(expr, Expr::Literal(..));
+    match filter {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            use Operator::{Eq, Gt, GtEq, Lt, LtEq};
+            matches!(op, Eq | Lt | LtEq | Gt | GtEq) && is_column(left) && is_value(right)
+        }
+        Expr::Between(between) => {
+            is_column(&between.expr) && is_value(&between.low) && is_value(&between.high)
+        }
+        _ => false,
+    }
+}
+
+/// Whether an expression has a parameter in it.
+///
+/// # Errors
+/// None.
+pub(crate) fn has_parameter(expr: &Expr) -> Result<bool> {
+    expr.exists(|expr| Ok(parameter(expr).is_some()))
 }
 
 /// The parameter that an expression is.
@@ -185,6 +200,8 @@ fn parameter(expr: &Expr) -> Option<&Parameter> {
 struct Parameter {
     /// Counted from 0.
     number: usize,
+    /// Each occurrence is an expression of its own: it is no work that could be shared.
+    occurrence: usize,
     /// `$1`
     name: String,
     data_type: DataType,
@@ -194,7 +211,7 @@ struct Parameter {
 
 impl PartialEq for Parameter {
     fn eq(&self, other: &Self) -> bool {
-        self.number == other.number && Arc::ptr_eq(&self.parameters, &other.parameters)
+        self.occurrence == other.occurrence && Arc::ptr_eq(&self.parameters, &other.parameters)
     }
 }
 
@@ -202,7 +219,7 @@ impl Eq for Parameter {}
 
 impl Hash for Parameter {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.number.hash(state);
+        self.occurrence.hash(state);
     }
 }
 
