@@ -5,12 +5,13 @@
 //! what they are, because DataFusion reasons about those.
 
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TransformedResult};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{DFSchema, Result};
 use datafusion::config::ConfigOptions;
-use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr::{InList, ScalarFunction};
 use datafusion::logical_expr::{
-    BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, ScalarUDF, ScalarUDFImpl,
+    BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, ScalarUDFImpl,
+    Volatility, binary_expr, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -66,8 +67,54 @@ impl PgExpressions {
                     None => Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args })),
                 }
             }
+            Expr::InList(list) if is_of_expressions(&list)? => {
+                Transformed::yes(comparisons(list.expr.as_ref(), &list.list, list.negated))
+            }
             expr => Transformed::no(expr),
         })
+    }
+}
+
+/// Whether the items of an `IN` are more than constants. DataFusion takes two lists for sets and two
+/// items for different that are written differently, which only holds for constants.
+fn is_of_expressions(list: &InList) -> Result<bool> {
+    let varies = |item: &Expr| {
+        item.exists(|expr| {
+            Ok(match expr {
+                Expr::Literal(..) | Expr::Cast(_) | Expr::BinaryExpr(_) => false,
+                Expr::ScalarFunction(function) => {
+                    function.func.signature().volatility != Volatility::Immutable
+                }
+                _ => true,
+            })
+        })
+    };
+    for item in &list.list {
+        if varies(item)? {
+            // What is computed anew for each item shall not be another each time.
+            return Ok(!list.expr.is_volatile());
+        }
+    }
+    Ok(false)
+}
+
+/// `IN` as comparisons with each item; halves of halves, so that they nest but little.
+fn comparisons(expr: &Expr, items: &[Expr], negated: bool) -> Expr {
+    let (op, joint) = match negated {
+        true => (Operator::NotEq, Operator::And),
+        false => (Operator::Eq, Operator::Or),
+    };
+    match items {
+        [] => lit(negated),
+        [item] => binary_expr(expr.clone(), op, item.clone()),
+        items => {
+            let (left, right) = items.split_at(items.len() / 2);
+            binary_expr(
+                comparisons(expr, left, negated),
+                joint,
+                comparisons(expr, right, negated),
+            )
+        }
     }
 }
 
