@@ -4,6 +4,7 @@
 pub(crate) mod complexity;
 pub mod errors;
 pub(crate) mod generic;
+mod late;
 mod literals;
 mod memory;
 mod operators;
