@@ -10,7 +10,11 @@ use datafusion::physical_expr::expressions::{
 };
 
 /// Whether some time in the range may pass the filter. `true` for whatever is not understood.
-pub(super) fn may_pass(filter: &Arc<dyn PhysicalExpr>, time: usize, (min, max): (i64, i64)) -> bool {
+pub(super) fn may_pass(
+    filter: &Arc<dyn PhysicalExpr>,
+    time: usize,
+    (min, max): (i64, i64),
+) -> bool {
     if let Some(dynamic) = filter.downcast_ref::<DynamicFilterPhysicalExpr>() {
         return dynamic
             .current()

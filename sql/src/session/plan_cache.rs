@@ -10,7 +10,7 @@ use crate::catalog::Catalog;
 use crate::plan::generic::GenericPlan;
 use crate::types::FormatSettings;
 
-/// Plans that are kept, at most; some 100 KiB each, and more for a long statement.
+/// Plans that are kept, at most; some 25 KiB each, and more for a long statement.
 const PLANS_MAX: usize = 256;
 
 /// What a plan depends on, but for the values of its parameters.
