@@ -70,7 +70,7 @@ doc-check:
 
 tests:
 	@echo "==> tests: $(SLICEDB_CRASH_CYCLES) crashes, $(SLICEDB_POWER_CYCLES) power cuts, $(SLICEDB_FAULTS) faults a phase, $(SLICEDB_FUZZ_CASES) fuzz cases"
-	$(CARGO) test $(CHECKED)
+	$(CARGO) test $(CHECKED) --no-fail-fast
 
 bench: deps-build
 	$(CARGO) bench --locked --bench main_job
