@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::execution::disk_manager::{DiskManager, DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::MemoryPool;
@@ -18,7 +19,8 @@ use crate::error::{Result, SqlError, SqlState};
 use crate::functions;
 use crate::plan::{QueryPool, QueryRuntime, query_environment};
 use crate::session::{
-    Activities, Functions, PlanCache, ServerSetting, ServerSettings, Session, SessionOptions,
+    Activities, Definitions, Functions, PlanCache, Repairer, ServerSetting, ServerSettings,
+    Session, SessionOptions,
 };
 
 /// How a database is opened.
@@ -46,6 +48,8 @@ pub struct DatabaseOptions {
 pub struct Database(Arc<Inner>);
 
 struct Inner {
+    /// Before the engine, which it holds too.
+    repairer: Repairer,
     engine: Engine,
     runtime: QueryRuntime,
     template: SessionState,
@@ -56,7 +60,8 @@ struct Inner {
     query_memory_bytes: usize,
     settings: ServerSettings,
     activities: Activities,
-    catalogs: CatalogCache,
+    catalogs: Arc<CatalogCache>,
+    definitions: Definitions,
     plans: Arc<PlanCache>,
 }
 
@@ -75,7 +80,15 @@ const CONFIGS_MAX: usize = 64;
 impl Database {
     /// Opens or creates the database.
     pub fn open(options: DatabaseOptions) -> Result<Database> {
-        let engine = Engine::open(options.vfs, &options.data_dir, options.storage)?;
+        let template = template(options.query_threads);
+        let functions = Arc::new(Functions::of(&template));
+        let template = without_functions(template);
+        let catalogs = Arc::new(CatalogCache::default());
+        let definitions = Definitions::new(functions.clone(), template.clone(), catalogs.clone());
+        let derive = Arc::new(definitions.clone());
+        let (vfs, dir) = (options.vfs, &options.data_dir);
+        let interval = Duration::from_millis(options.storage.maintenance_interval_ms);
+        let engine = Engine::open_with(vfs, dir, options.storage, derive)?;
         let spill = options.data_dir.join("spill");
         let cannot = |op: &'static str| {
             let spill = spill.clone();
@@ -93,12 +106,13 @@ impl Database {
             .map_err(|e| SqlError::new(SqlState::IO_ERROR, e.to_string()))?;
         let runtime =
             QueryRuntime::new(options.query_threads).map_err(cannot("start query threads for"))?;
-        let template = template(options.query_threads);
-        let functions = Arc::new(Functions::of(&template));
+        let repairer = Repairer::start(engine.clone(), definitions.clone(), interval)
+            .map_err(cannot("start a thread for"))?;
         Ok(Database(Arc::new(Inner {
+            repairer,
             engine,
             runtime,
-            template: without_functions(template),
+            template,
             functions,
             configs: Mutex::default(),
             memory: QueryPool::shared(options.queries_memory_bytes),
@@ -106,7 +120,8 @@ impl Database {
             query_memory_bytes: options.query_memory_bytes,
             settings: ServerSettings::new(options.settings),
             activities: Activities::default(),
-            catalogs: CatalogCache::default(),
+            catalogs,
+            definitions,
             plans: Arc::default(),
         })))
     }
@@ -130,6 +145,16 @@ impl Database {
 
     pub(crate) fn catalogs(&self) -> &CatalogCache {
         &self.0.catalogs
+    }
+
+    /// Definitions of continuous aggregates.
+    pub(crate) fn definitions(&self) -> &Definitions {
+        &self.0.definitions
+    }
+
+    /// Who aggregates anew.
+    pub(crate) fn repairer(&self) -> &Repairer {
+        &self.0.repairer
     }
 
     /// Generic plans of prepared queries.

@@ -76,6 +76,8 @@ states! {
     IN_FAILED_SQL_TRANSACTION = b"25P02";
     /// No such prepared statement.
     INVALID_SQL_STATEMENT_NAME = b"26000";
+    /// Others need it.
+    DEPENDENT_OBJECTS_STILL_EXIST = b"2BP01";
     /// Who logs in may not.
     INVALID_AUTHORIZATION = b"28000";
     /// No such portal or cursor.

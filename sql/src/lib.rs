@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`dialect`] | which statements there are; text → statement, within limits |
 //! | [`catalog`] | which tables there are, by name; the system catalogs |
+//! | `continuous` | aggregates that are kept, and exact at every instant |
 //! | [`plan`] | statement → batches: tables, pushdown, threads, memory |
 //! | [`functions`] | the functions that DataFusion lacks or means otherwise |
 //! | [`types`] | PostgreSQL's types over Arrow, as text and binary |
@@ -12,6 +13,7 @@
 //! PostgreSQL is the reference for every answer: value, type, column name, error code.
 
 pub mod catalog;
+mod continuous;
 mod database;
 pub mod dialect;
 pub mod error;

@@ -9,13 +9,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use arrow::array::RecordBatch;
 use parking_lot::{Condvar, Mutex};
 use tracing::{debug, error, info, warn};
 
 use crate::build::{Builder, Built};
 use crate::change::Change;
 use crate::committer::{Compact, Seal, Work};
-use crate::compaction::{self, Choice};
+use crate::compaction::{self, Choice, Combine};
+use crate::derived::{Part, Partials};
 use crate::engine::{Reaped, Shared, spawn};
 use crate::moves::Sealed;
 use crate::retention;
@@ -146,14 +148,14 @@ fn expire(shared: &Arc<Shared>) -> Result<()> {
     let state = shared.state();
     let now = shared.clock.read(shared.vfs.now(), shared.vfs.uptime());
     for table in state.tables.values() {
-        let dropped = retention::choose(table, now);
+        let dropped = retention::choose(&state, table, now);
         if dropped.is_empty() {
             continue;
         }
         let change = Change {
             generation: state.generation,
             hold: Some(hold.clone()),
-            ..retention::change(table, &dropped)
+            ..retention::change(&state, &*shared.derive, table, &dropped)?
         };
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         shared.commit(
@@ -194,7 +196,11 @@ impl Shared {
     }
 
     pub(crate) fn seal(&self) -> Result<()> {
-        let sealed = self.seal_all();
+        let mut sealed = self.seal_all();
+        // Somebody created an aggregate meanwhile, which nobody does all the time.
+        while let Err(Error::Conflict(_)) = sealed {
+            sealed = self.seal_all();
+        }
         self.set_seal_error(sealed.as_ref().err().cloned());
         sealed
     }
@@ -222,11 +228,15 @@ impl Shared {
         fail::fail_point!("seal.after_freeze");
         let builder = self.builder();
         let mut built = HashMap::new();
+        let mut derived = Vec::new();
         let mut rows = 0;
         for (&id, table) in frozen.tables.iter().filter(|(_, t)| !t.memory.is_empty()) {
-            let segments = builder.build(&table.def, &table.memory)?;
+            let mut partials = Partials::begin(&*self.derive, &frozen, id);
+            let mut each = |rows: &RecordBatch| partials.push(rows);
+            let segments = builder.build(&table.def, &table.memory, &mut each)?;
             rows += segments.iter().map(|b| b.sources.len()).sum::<usize>();
             built.insert(id, segments);
+            derived.extend(partials.finish(&builder, &frozen, &table.memory)?);
         }
         fail::fail_point!("seal.after_ingest");
         let segments: usize = built.values().map(Vec::len).sum();
@@ -237,6 +247,7 @@ impl Shared {
         let seal = Seal {
             moves: built.iter().filter_map(way).collect(),
             built,
+            derived,
             frozen,
         };
         self.ask(|reply| Work::Seal(seal, reply))??;
@@ -289,7 +300,12 @@ impl Shared {
     fn merge(&self, table: TableId, def: &Arc<TableDef>, choice: Choice) -> Result<bool> {
         let started = Instant::now();
         let is_stopping = || self.gauges.lock().stopping;
-        let (outputs, moved) = compaction::merge(def, &choice, &self.builder(), &is_stopping)?;
+        let state = self.state();
+        let combine = |rows| self.derive.combine(&state, table, rows);
+        let is_combined = def.derived.is_some_and(|d| d.part == Part::Partials);
+        let combine: Option<&Combine<'_>> = if is_combined { Some(&combine) } else { None };
+        let merged = compaction::merge(def, &choice, &self.builder(), combine, &is_stopping)?;
+        let (outputs, moved) = merged;
         fail::fail_point!("compact.after_ingest");
         let rows: u64 = choice.inputs.iter().map(|run| run.rows()).sum();
         let (inputs, merged) = (choice.inputs.len(), outputs.len());

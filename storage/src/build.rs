@@ -43,8 +43,14 @@ pub(crate) struct Built {
 }
 
 impl Builder<'_> {
-    /// Writes the live rows of the runs to segments and ingests them.
-    pub(crate) fn build(&self, def: &TableDef, runs: &[MemRun]) -> Result<Vec<Built>> {
+    /// Writes the live rows of the runs to segments and ingests them. `each` sees all the rows, in
+    /// the order of each segment.
+    pub(crate) fn build(
+        &self,
+        def: &TableDef,
+        runs: &[MemRun],
+        each: &mut dyn FnMut(&RecordBatch),
+    ) -> Result<Vec<Built>> {
         let mut finished = Vec::new();
         let bytes: usize = runs.iter().map(|run| run.chunk.bytes).sum();
         let rows: usize = runs.iter().map(|run| run.chunk.batch.num_rows()).sum();
@@ -64,6 +70,7 @@ impl Builder<'_> {
                         .collect();
                     let gathered = interleave_record_batch(&batches, &indices)
                         .map_err(|e| Error::Invalid(format!("rows cannot be gathered: {e}")))?;
+                    each(&gathered);
                     writer.push(gathered)?;
                 }
                 let identity = SegmentIdentity {

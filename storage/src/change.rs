@@ -32,6 +32,9 @@ pub struct Change {
     pub rows: BTreeMap<TableId, RowChange>,
     /// Tables whose rows others must not have changed after a commit.
     pub unchanged: BTreeMap<TableId, Sequence>,
+    /// The tables with partials of those whose sealed rows it deletes or adds to, as it knew them:
+    /// it has marked theirs as stale, and nobody else's.
+    pub partials: BTreeMap<TableId, Vec<TableId>>,
     /// The generation of the addresses in the deletes, see [`State::generation`].
     pub generation: u64,
     /// Keeps what moved rows since then.
@@ -140,6 +143,15 @@ impl Change {
                 .table(*id)
                 .is_some_and(|table| table.changed <= *since);
             if fit == Fit::Strict && sequence != PRIVATE && !is_unchanged {
+                return Err(changed_meanwhile());
+            }
+        }
+        if fit == Fit::Strict && sequence != PRIVATE {
+            let known = |(source, known): (&TableId, &Vec<TableId>)| {
+                let now = state.partials_of(*source);
+                now.iter().all(|table| known.contains(&table.def.id))
+            };
+            if !self.partials.iter().all(known) {
                 return Err(changed_meanwhile());
             }
         }

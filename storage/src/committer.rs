@@ -57,8 +57,29 @@ pub(crate) enum Work {
 pub(crate) struct Seal {
     pub(crate) frozen: Arc<State>,
     pub(crate) built: HashMap<TableId, Vec<Built>>,
+    /// Rows of derived tables, computed from the rows that are sealed.
+    pub(crate) derived: Vec<(TableId, Vec<Arc<Segment>>)>,
     /// Where the rows of each table go.
     pub(crate) moves: Vec<(TableId, Option<Move>)>,
+}
+
+impl Seal {
+    /// Partials that were created meanwhile know nothing of the rows that are sealed here.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when there are any: the seal has to be done again.
+    fn check_partials(&self, now: &State) -> Result<()> {
+        let is_known = |source: &TableId| {
+            let of_now = now.partials_of(*source);
+            of_now
+                .iter()
+                .all(|table| self.frozen.table(table.def.id).is_some())
+        };
+        if self.built.keys().all(is_known) {
+            return Ok(());
+        }
+        Err(Error::Conflict("an aggregate was created meanwhile".into()))
+    }
 }
 
 /// A merge that is ready to be installed.
@@ -238,6 +259,7 @@ impl Committer {
     fn install_seal(&mut self, seal: Seal) -> Result<()> {
         self.frozen = None;
         let mut next = (*self.staged).clone();
+        seal.check_partials(&next)?;
         let tables = Arc::make_mut(&mut next.tables);
         for (id, frozen) in seal.frozen.tables.iter() {
             // A table dropped meanwhile takes its segments with it.
@@ -285,6 +307,18 @@ impl Committer {
                     table.segments.push(run);
                 }
             }
+        }
+        for (id, segments) in seal.derived {
+            // A table dropped meanwhile takes its segments with it.
+            let Some(table) = tables.get_mut(&id) else {
+                continue;
+            };
+            let runs = segments.into_iter().map(|segment| SegmentRun {
+                segment,
+                deleted: None,
+                added: next.sequence,
+            });
+            Arc::make_mut(table).segments.extend(runs);
         }
         self.persist(next, seal.frozen.sequence, seal.moves)?;
         fail::fail_point!("seal.before_release");

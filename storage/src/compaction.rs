@@ -5,7 +5,8 @@
 //! 1. Runs of the same chunk, once there are `compaction_runs` of them, smallest first, so that
 //!    each row is rewritten about log(rows) times.
 //! 2. Chunks of a day that is over, into one run of the whole day: a lookup over weeks then opens
-//!    one pack a day. A late run is merged into its day when late runs hold 5 % of its rows.
+//!    one pack a day. A late run is merged into its day when late runs hold 5 % of its rows. Chunks
+//!    of days or weeks alike, each by itself.
 //! 3. A segment of which a fifth is deleted, alone.
 //!
 //! The merge streams: each input holds one decoded pack, and a round emits what sorts before the
@@ -42,6 +43,11 @@ const RUNS_MAX: usize = 256;
 /// A day is over when a row this much newer than its end has come.
 const DAY_OVER_AFTER_US: i64 = 3_600_000_000;
 
+mod groups;
+
+pub(crate) use groups::Combine;
+use groups::Groups;
+
 /// A merge to do.
 #[derive(Debug)]
 pub struct Choice {
@@ -73,8 +79,9 @@ pub fn choose(table: &TableState, options: &Options) -> Option<Choice> {
             });
         }
     }
-    if table.def.chunk_us().is_some_and(|width| width < DAY_US)
-        && let Some(choice) = choose_day(by_chunk, table.newest_time()?, options)
+    if let Some(width) = table.def.chunk_us()
+        && let Some(choice) =
+            choose_whole(by_chunk, width.max(DAY_US), table.newest_time()?, options)
     {
         return Some(choice);
     }
@@ -132,19 +139,21 @@ fn tier(runs: &[Run], options: &Options) -> Option<usize> {
     }
 }
 
-fn choose_day(
+/// Runs of a chunk that is over, or of a day of smaller chunks, into one.
+fn choose_whole(
     by_chunk: BTreeMap<(i64, i64), Vec<Run>>,
+    width_us: i64,
     newest: i64,
     options: &Options,
 ) -> Option<Choice> {
     let mut days: BTreeMap<i64, Vec<Run>> = BTreeMap::new();
     for ((start, _), runs) in by_chunk {
-        days.entry(chunk_start(start, DAY_US))
+        days.entry(chunk_start(start, width_us))
             .or_default()
             .extend(runs);
     }
     for (day, mut runs) in days {
-        let chunk = (day, day.saturating_add(DAY_US));
+        let chunk = (day, day.saturating_add(width_us));
         if newest < chunk.1.saturating_add(DAY_OVER_AFTER_US) {
             continue;
         }
@@ -178,10 +187,14 @@ pub(crate) fn merge(
     def: &TableDef,
     choice: &Choice,
     builder: &Builder<'_>,
+    combine: Option<&Combine<'_>>,
     is_stopping: &dyn Fn() -> bool,
 ) -> Result<(Vec<Arc<Segment>>, Move)> {
     let inputs = by_run(&choice.inputs);
     let mut merger = Merger::new(def, &inputs)?;
+    let mut groups = combine
+        .map(|combine| Groups::new(def, combine))
+        .transpose()?;
     let mut finished: Vec<(SegmentMeta, SegmentFile)> = Vec::new();
     let run = builder.new_id();
     let mut writer = SegmentWriter::new(def, builder.options.pack_rows);
@@ -201,8 +214,19 @@ pub(crate) fn merge(
         }
         Ok(())
     };
-    while let Some(rows) = merger.next()? {
-        writer.push(rows)?;
+    loop {
+        let rows = match (merger.next()?, &mut groups) {
+            (Some(rows), Some(groups)) => groups.next(rows)?,
+            (Some(rows), None) => rows,
+            (None, Some(groups)) => match groups.rest()? {
+                Some(rows) => rows,
+                None => break,
+            },
+            (None, None) => break,
+        };
+        if rows.num_rows() > 0 {
+            writer.push(rows)?;
+        }
         if is_stopping() {
             return Err(Error::Closed("the engine is shut down".into()));
         }
@@ -216,13 +240,19 @@ pub(crate) fn merge(
     }
     finish(writer)?;
     let turns = merger.turns;
+    let is_combined = groups.is_some();
     let (segments, files): (Vec<_>, Vec<_>) = finished
         .into_iter()
         .map(|(meta, file)| (Arc::new(Segment::new(meta, builder.home.clone())), file))
         .unzip();
     builder.home.store.ingest(&files)?;
     let outputs = segments.iter().map(|s| (s.meta.id, s.meta.rows()));
-    let moved = Merged::way(&inputs, turns, outputs.collect());
+    let moved = if is_combined {
+        let inputs = choice.inputs.iter();
+        Move::Combined(inputs.map(|run| run.segment.meta.id).collect())
+    } else {
+        Merged::way(&inputs, turns, outputs.collect())
+    };
     Ok((segments, moved))
 }
 

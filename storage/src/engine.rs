@@ -16,12 +16,13 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use tracing::warn;
 
 use crate::background::{Background, Bell};
 use crate::change::Change;
 use crate::committer::{Committer, Done, Work, stopped};
+use crate::derived::{Derive, NoDerive};
 use crate::manifest::Checkpoint;
 use crate::moves::Moves;
 use crate::pressure::Pressure;
@@ -74,6 +75,8 @@ pub(crate) struct Shared {
     pub(crate) moves: Arc<Moves>,
     /// The time that retention goes by.
     pub(crate) clock: Clock,
+    /// Computes derived tables.
+    pub(crate) derive: Arc<dyn Derive>,
 }
 
 /// Figures that waiting writers and background work look at.
@@ -104,6 +107,12 @@ pub struct Usage {
     pub segment_bytes: u64,
 }
 
+/// See [`Engine::hold_still`].
+pub struct Still<'a> {
+    _merging: MutexGuard<'a, ()>,
+    _sealing: MutexGuard<'a, ()>,
+}
+
 struct Threads {
     shared: Arc<Shared>,
     committer: Mutex<Option<JoinHandle<()>>>,
@@ -119,6 +128,19 @@ impl Engine {
     /// [`Error::Invalid`] when another process uses the directory or its format is unknown;
     /// [`Error::Corrupt`] when the log or the manifest is damaged.
     pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Engine> {
+        Engine::open_with(vfs, dir, options, Arc::new(NoDerive))
+    }
+
+    /// [`Engine::open`] with who computes derived tables.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn open_with(
+        vfs: Arc<dyn Vfs>,
+        dir: &Path,
+        options: Options,
+        derive: Arc<dyn Derive>,
+    ) -> Result<Engine> {
         std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
         restrict(dir)?;
         let lock = lock(dir)?;
@@ -149,6 +171,7 @@ impl Engine {
             pressure: Pressure::default(),
             moves: Arc::new(Moves::new()),
             clock: Clock::default(),
+            derive,
             options,
             vfs,
             home,
@@ -203,6 +226,17 @@ impl Engine {
     /// Whether the process holds too much memory: to be set by whoever can tell.
     pub fn pressure(&self) -> &Pressure {
         &self.shared.pressure
+    }
+
+    /// Keeps seals and merges from beginning, after those under way have ended: as long as it is
+    /// held, rows leave memory and segments only when transactions delete them.
+    pub fn hold_still(&self) -> Still<'_> {
+        // In this order, or else a seal would wait for a long merge.
+        let merging = self.shared.compacting.lock();
+        Still {
+            _merging: merging,
+            _sealing: self.shared.sealing.lock(),
+        }
     }
 
     /// The engine's clock: microseconds since 1970 UTC.

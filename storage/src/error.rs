@@ -17,6 +17,10 @@ pub enum Error {
     #[error("{0}")]
     Conflict(String),
 
+    /// The rows are too old to be changed: what was derived from them cannot be computed any more.
+    #[error("{0}")]
+    Expired(String),
+
     /// A key that must be unique stands twice; nothing was changed.
     #[error("duplicate key value violates the primary key of table {table}")]
     Duplicate {

@@ -15,6 +15,7 @@ mod check;
 mod committer;
 pub mod compaction;
 mod deletes;
+pub mod derived;
 mod engine;
 mod error;
 mod ids;
@@ -38,7 +39,8 @@ pub mod vfs;
 pub mod wal;
 
 pub use check::check;
-pub use engine::{Engine, Usage};
+pub use derived::{Derive, Derived, Deriving, Part};
+pub use engine::{Engine, Still, Usage};
 pub use error::{Error, Result};
 pub use ids::{SegmentId, Sequence, TableId};
 pub use options::Options;

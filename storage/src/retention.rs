@@ -6,16 +6,20 @@
 //! A clock that leaps ahead would make everything old at once. Retention follows such a leap only
 //! when the clock has stood by it for a day (`Clock`).
 
+use std::collections::BTreeSet;
+
 use parking_lot::Mutex;
 use tracing::warn;
 
-use crate::SegmentId;
 use crate::change::{Change, RowChange};
-use crate::state::TableState;
+use crate::derived::{self, Derive};
+use crate::state::{State, TableState};
 use crate::table::Layout;
+use crate::{Result, SegmentId};
 
-/// The segments to drop at `now`, in microseconds since 1970 UTC.
-pub fn choose(table: &TableState, now: i64) -> Vec<SegmentId> {
+/// The segments to drop at `now`, in microseconds since 1970 UTC. What is derived from them stays:
+/// rows that are needed to compute it anew wait until that is done.
+pub fn choose(state: &State, table: &TableState, now: i64) -> Vec<SegmentId> {
     let Layout::TimeSeries {
         retention_us: Some(window),
         ..
@@ -25,10 +29,21 @@ pub fn choose(table: &TableState, now: i64) -> Vec<SegmentId> {
     };
     let oldest_kept = now.saturating_sub(window);
     let metas = table.segments.iter().map(|run| &run.segment.meta);
-    metas
-        .filter(|meta| meta.chunk.1 <= oldest_kept)
-        .map(|meta| meta.id)
-        .collect()
+    let mut expired: Vec<_> = metas.filter(|meta| meta.chunk.1 <= oldest_kept).collect();
+    for stale in state.stale_of(table.def.id) {
+        if expired.is_empty() {
+            break;
+        }
+        match derived::times(state, stale.def.id, false) {
+            Ok(times) => expired.retain(|meta| {
+                let (start, end) = meta.chunk;
+                !times.iter().any(|&(from, to)| from < end && to >= start)
+            }),
+            // What cannot be read is told by the scan that needs it; until then nothing goes.
+            Err(_) => expired.clear(),
+        }
+    }
+    expired.into_iter().map(|meta| meta.id).collect()
 }
 
 /// How far the clock may go ahead of the time that passes, and how long a leap waits.
@@ -83,14 +98,36 @@ impl Clock {
     }
 }
 
-/// The change that drops them.
-pub fn change(table: &TableState, segments: &[SegmentId]) -> Change {
+/// The change that drops them, and tells what is derived from them that they are gone.
+///
+/// # Errors
+/// Those of [`Derive::reach`].
+pub fn change(
+    state: &State,
+    derive: &dyn Derive,
+    table: &TableState,
+    segments: &[SegmentId],
+) -> Result<Change> {
     let mut rows = RowChange::default();
     rows.deletes.segments.extend(segments);
-    Change {
+    let mut change = Change {
         rows: [(table.def.id, rows)].into(),
         ..Change::default()
+    };
+    let metas = table.segments.iter().map(|run| &run.segment.meta);
+    let dropped = metas.filter(|meta| segments.contains(&meta.id));
+    let chunks: BTreeSet<(i64, i64)> = dropped.map(|meta| meta.chunk).collect();
+    let gone = chunks
+        .into_iter()
+        .map(|(start, end)| (start, end.saturating_sub(1)));
+    for (stale, rows) in derived::gone(state, derive, table.def.id, &gone.collect::<Vec<_>>())? {
+        let rows_of = change.rows.entry(stale).or_default();
+        rows_of.blocks.insert(0, rows);
     }
+    // Nor may anybody mark them as stale meanwhile.
+    let stale = state.stale_of(table.def.id).into_iter();
+    change.unchanged = stale.map(|table| (table.def.id, state.sequence)).collect();
+    Ok(change)
 }
 
 #[cfg(test)]

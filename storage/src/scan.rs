@@ -33,6 +33,20 @@ pub struct ScanRequest {
     pub zones: Vec<(usize, Compare, Value)>,
     /// Add a column [`ROW_ID`] for [`crate::Transaction::delete`].
     pub row_ids: bool,
+    /// Which of the rows.
+    pub place: Place,
+}
+
+/// Where rows are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Place {
+    /// Wherever they are.
+    #[default]
+    Anywhere,
+    /// In memory, not yet sealed.
+    Memory,
+    /// In segments.
+    Segments,
 }
 
 /// A range of keys, both ends included; `None` is open. A range never holds null.
@@ -149,7 +163,8 @@ impl Scan {
 
     /// Live rows of the table when nothing restricts the scan: then the number is exact.
     pub fn exact_rows(&self) -> Option<u64> {
-        let unrestricted = self.request.keys.is_none()
+        let unrestricted = self.request.place == Place::Anywhere
+            && self.request.keys.is_none()
             && self.request.time.is_none()
             && self.request.zones.is_empty();
         unrestricted.then(|| self.table.rows())

@@ -116,6 +116,19 @@ impl TableState {
         self.segments.iter().map(|run| run.segment.meta.bytes).sum()
     }
 
+    /// The oldest time in microseconds of any row in a segment or in memory, or an older one.
+    pub fn oldest_time(&self) -> Option<i64> {
+        let time = self.def.time_column()?;
+        let memory = self.memory.iter().filter_map(|run| Some(run.chunk.time?.0));
+        let segments = self.segments.iter().filter_map(|run| {
+            let meta = &run.segment.meta;
+            let index = meta.column_index(self.def.column_ids[time])?;
+            let times = meta.packs.iter().filter_map(|p| p.zones[index].min_int());
+            times.min()
+        });
+        memory.chain(segments).min()
+    }
+
     /// The newest time in microseconds of any row in a segment or in memory.
     pub fn newest_time(&self) -> Option<i64> {
         let time = self.def.time_column()?;

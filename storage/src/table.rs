@@ -10,6 +10,7 @@ use arrow::ipc::convert::try_schema_from_flatbuffer_bytes;
 use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions};
 use serde::{Deserialize, Serialize};
 
+use crate::derived::Derived;
 use crate::{Error, Result, TableId};
 
 /// One hour in microseconds, the chunk of a time-series table unless it says otherwise.
@@ -31,6 +32,8 @@ pub struct TableDef {
     pub column_ids: Vec<u16>,
     /// How rows are ordered and divided.
     pub layout: Layout,
+    /// Which table it follows, if it is derived.
+    pub derived: Option<Derived>,
 }
 
 /// How the rows of a table are ordered and divided.
@@ -60,6 +63,8 @@ struct StoredDef {
     version: u32,
     column_ids: Vec<u16>,
     layout: Layout,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    derived: Option<Derived>,
     schema: Vec<u8>,
 }
 
@@ -77,6 +82,7 @@ impl TableDef {
             schema,
             column_ids: (0..columns).collect(),
             layout,
+            derived: None,
         };
         def.validate()?;
         Ok(def)
@@ -210,6 +216,7 @@ impl TableDef {
             version: self.version,
             column_ids: self.column_ids.clone(),
             layout: self.layout.clone(),
+            derived: self.derived,
             schema,
         };
         serde_json::to_vec(&stored).unwrap_or_default()
@@ -230,6 +237,7 @@ impl TableDef {
             schema: Arc::new(schema),
             column_ids: stored.column_ids,
             layout: stored.layout,
+            derived: stored.derived,
         };
         def.validate().map_err(|e| e.to_string())?;
         Ok(def)

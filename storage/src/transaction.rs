@@ -9,14 +9,16 @@ use arrow::compute::{concat_batches, filter_record_batch};
 use bytes::Bytes;
 use roaring::RoaringBitmap;
 
-use crate::build::Builder;
 use crate::change::{Change, Fit, PRIVATE, RecordChange, RowChange};
 use crate::deletes::Deletes;
+use crate::derived::{self, Partials, Ranges};
 use crate::engine::Shared;
 use crate::memtable::{BlockRef, MemChunk, MemRun};
 use crate::state::{State, TableState};
 use crate::table::TableDef;
 use crate::{Engine, Error, Result, SegmentId, Sequence, TableId, sort, unique};
+
+mod touched;
 
 /// Rows of a block in the log, at most.
 const BLOCK_ROWS_MAX: usize = 64 * 1024;
@@ -25,6 +27,9 @@ const BLOCK_BYTES_MAX: usize = 64 << 20;
 /// All transactions together keep at most so many times what one may keep before they write
 /// segments early.
 const TRANSACTIONS_FACTOR: usize = 4;
+
+/// Why rows cannot change.
+const GONE: &str = "rows of this age are kept by continuous aggregates only";
 
 /// A unit of work under way. Dropped without [`Transaction::commit`], it leaves nothing.
 pub struct Transaction {
@@ -162,8 +167,50 @@ impl Transaction {
     /// Removes rows that a scan of `view` returned.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when rows that the transaction deleted were changed by others.
+    /// [`Error::Conflict`] when rows that the transaction deleted were changed by others;
+    /// [`Error::Expired`] when something is derived from them and others of their age are gone.
     pub fn delete(&mut self, view: &View, table: TableId, rows: &[RowId]) -> Result<()> {
+        self.mark_around(view, table, rows)?;
+        self.remove(view, table, rows)
+    }
+
+    /// From here on rows of these times that [`Transaction::expire`] removes are gone: what is derived
+    /// from them stays. Times in microseconds, both ends included.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when part of what is derived from them is stale, and has to be computed
+    /// from them first.
+    pub fn expire_times(
+        &mut self,
+        view: &View,
+        table: TableId,
+        times: &[(i64, i64)],
+    ) -> Result<()> {
+        self.know_partials(&view.state, table);
+        let gone = derived::gone(&view.state, &*self.shared.derive, table, times)?;
+        for (stale, rows) in gone {
+            let marks = derived::times(&view.state, stale, false)?;
+            let meets = |mark: &(i64, i64)| times.iter().any(|t| mark.0 <= t.1 && mark.1 >= t.0);
+            if marks.iter().any(meets) {
+                return Err(Error::Conflict(
+                    "aggregates have to be computed first".into(),
+                ));
+            }
+            self.require_unchanged(view, stale);
+            self.append(stale, rows)?;
+        }
+        Ok(())
+    }
+
+    /// Removes rows in segments that a scan of `view` returned, of times that are told to be gone.
+    ///
+    /// # Errors
+    /// As [`Transaction::delete`].
+    pub fn expire(&mut self, view: &View, table: TableId, rows: &[RowId]) -> Result<()> {
+        self.remove(view, table, rows)
+    }
+
+    fn remove(&mut self, view: &View, table: TableId, rows: &[RowId]) -> Result<()> {
         let seen = view.state.table(table).ok_or_else(no_table)?;
         let mut deletes = Deletes::default();
         for row in rows {
@@ -184,6 +231,14 @@ impl Transaction {
     /// # Errors
     /// [`Error::Conflict`] when rows that the transaction deleted were changed by others.
     pub fn clear(&mut self, view: &View, table: TableId) -> Result<()> {
+        // Nothing is gone any more: all of what is derived is stale, and a seal under way may still
+        // bring partials of what is deleted here. Other marks may stay, and others may delete them.
+        for stale in view.state.stale_of(table) {
+            let gone = derived::marks(&view.state, stale.def.id, true)?.into_iter();
+            let gone: Vec<RowId> = gone.map(|(_, row)| row).collect();
+            self.remove(view, stale.def.id, &gone)?;
+        }
+        self.mark(&view.state, table, &Ranges::of_all(i64::MIN, i64::MAX))?;
         let seen = view.state.table(table).ok_or_else(no_table)?.clone();
         let change = self.change.rows.entry(table).or_default();
         change.blocks.clear();
@@ -201,6 +256,62 @@ impl Transaction {
         let seen_ids = seen.segments.iter().map(|run| run.segment.meta.id);
         deletes.segments = seen_ids.filter(|id| !own.contains(id)).collect();
         self.add_deletes(view, table, deletes)
+    }
+
+    /// Notes what is derived from rows about to be deleted.
+    fn mark_around(&mut self, view: &View, table: TableId, rows: &[RowId]) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        if view.state.stale_of(table).is_empty() {
+            self.know_partials(&view.state, table);
+            return Ok(());
+        }
+        let seen = view.state.table(table).ok_or_else(no_table)?;
+        let (keys, times) = touched::keys_and_times(seen, rows)?;
+        for stale in view.state.stale_of(table) {
+            let gone = derived::times(&view.state, stale.def.id, true)?;
+            let is_gone = |time: &i64| gone.iter().any(|(from, to)| (from..=to).contains(&time));
+            if times.iter().any(is_gone) {
+                return Err(Error::Expired(GONE.into()));
+            }
+        }
+        self.mark(&view.state, table, &Ranges::around(keys.as_ref(), &times)?)
+    }
+
+    /// Notes that what is derived from a table is stale in these ranges.
+    ///
+    /// # Errors
+    /// As [`Transaction::append`].
+    pub fn mark(&mut self, state: &State, table: TableId, ranges: &Ranges) -> Result<()> {
+        self.know_partials(state, table);
+        let stale = state.stale_of(table).into_iter();
+        let stale: Vec<Arc<TableDef>> = stale.map(|table| table.def.clone()).collect();
+        for def in stale {
+            self.append(def.id, ranges.rows(&def.schema)?)?;
+        }
+        Ok(())
+    }
+
+    /// Remembers which partials there are: those that come later have no mark of this change.
+    fn know_partials(&mut self, state: &State, table: TableId) {
+        let known = || state.partials_of(table).iter().map(|t| t.def.id).collect();
+        self.change.partials.entry(table).or_insert_with(known);
+    }
+
+    /// Adds rows to a derived table, in segments: nothing waits for memory.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when a batch does not fit the table, [`Error::Io`] when it cannot be
+    /// written.
+    pub fn attach(&mut self, table: TableId, batches: Vec<RecordBatch>) -> Result<()> {
+        let state = self.shared.state();
+        let def = self.def(&state, table)?;
+        let runs = derived::runs(&def, batches)?;
+        let built = self.shared.builder().build(&def, &runs, &mut |_| {})?;
+        let rows = self.change.rows.entry(table).or_default();
+        rows.segments.extend(built.into_iter().map(|b| b.segment));
+        Ok(())
     }
 
     /// Adds deletes whose addresses are of the view's generation.
@@ -371,6 +482,7 @@ impl Transaction {
     fn spill(&mut self) -> Result<()> {
         let state = self.shared.state();
         let pinned_below = self.pinned_below;
+        let mut derived = Vec::new();
         for (&id, rows) in &mut self.change.rows {
             let created = self.change.tables.get(&id).cloned().flatten();
             let def = created
@@ -381,12 +493,12 @@ impl Transaction {
                 .range(pinned_below..)
                 .map(|(&ordinal, block)| rows.private_run(&def, ordinal, block))
                 .collect();
-            let builder = Builder {
-                home: &self.shared.home,
-                options: &self.shared.options,
-                next_id: &self.shared.next_segment,
-            };
-            let built = builder.build(&def, &runs)?;
+            let builder = self.shared.builder();
+            let mut partials = Partials::begin(&*self.shared.derive, &state, id);
+            let built = builder.build(&def, &runs, &mut |rows| partials.push(rows))?;
+            let known = || state.partials_of(id).iter().map(|t| t.def.id).collect();
+            self.change.partials.entry(id).or_insert_with(known);
+            derived.extend(partials.finish(&builder, &state, &runs)?);
             let spilled = rows.blocks.split_off(&pinned_below);
             for &ordinal in spilled.keys() {
                 rows.deletes.blocks.remove(&BlockRef {
@@ -395,6 +507,10 @@ impl Transaction {
                 });
             }
             rows.segments.extend(built.into_iter().map(|b| b.segment));
+        }
+        for (table, segments) in derived {
+            let rows = self.change.rows.entry(table).or_default();
+            rows.segments.extend(segments);
         }
         let kept: usize = self
             .change

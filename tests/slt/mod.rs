@@ -51,7 +51,7 @@ use file::{File, run};
 use postgres::Postgres;
 
 /// Everything is sealed at once into small packs, and merged as soon as there are two.
-const SEAL_AT_ONCE: &[&str] = &[
+pub(super) const SEAL_AT_ONCE: &[&str] = &[
     "memtable_seal_age_ms = 1",
     "maintenance_interval_ms = 10",
     "compaction_runs = 2",

@@ -3,6 +3,7 @@
 //! A table is one record `table/SCHEMA/NAME` of the engine, JSON, beside its definition in storage,
 //! both changed by the same commit. A statement sees the catalog of the state that it reads.
 
+mod aggregate;
 mod provider;
 pub mod system;
 
@@ -18,6 +19,7 @@ use crate::dialect::TableName;
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::PgType;
 
+pub use aggregate::{AggregateEntry, AggregateQuery};
 pub(crate) use provider::CatalogView;
 
 /// The schema of tables whose name has none.
@@ -29,11 +31,23 @@ const FIRST_OID: u32 = 16_384;
 #[derive(Debug, Default)]
 pub struct Catalog {
     tables: BTreeMap<(String, String), Arc<TableEntry>>,
+    aggregates: BTreeMap<(String, String), Arc<AggregateEntry>>,
 }
 
-/// A table.
+/// What has columns and rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelationKind {
+    /// A table.
+    Table,
+    /// A continuous aggregate, which is a view to clients.
+    View,
+}
+
+/// A table, or what looks like one.
 #[derive(Debug)]
 pub struct TableEntry {
+    /// What it is.
+    pub kind: RelationKind,
     /// Its schema.
     pub schema: String,
     /// Its name.
@@ -74,11 +88,21 @@ impl Catalog {
     /// XX001 when a record is damaged.
     pub fn read(state: &State) -> Result<Catalog> {
         let mut tables = BTreeMap::new();
+        let mut aggregates = BTreeMap::new();
         for (name, value) in state.records.iter() {
             let damaged = |reason: String| {
                 let message = format!("catalog record {name} is damaged: {reason}");
                 SqlError::new(SqlState::DATA_CORRUPTED, message)
             };
+            if let Some(key) = name
+                .strip_prefix("aggregate/")
+                .and_then(|n| n.split_once('/'))
+            {
+                let entry = AggregateEntry::decode(key.0, key.1, value, state);
+                let key = (key.0.to_owned(), key.1.to_owned());
+                aggregates.insert(key, Arc::new(entry.map_err(damaged)?));
+                continue;
+            }
             let Some((schema, table)) = name.strip_prefix("table/").and_then(|n| n.split_once('/'))
             else {
                 return Err(damaged("its name is unknown".into()));
@@ -92,7 +116,7 @@ impl Catalog {
             let entry = TableEntry::new(schema, table, def.clone(), record);
             tables.insert((schema.to_owned(), table.to_owned()), Arc::new(entry));
         }
-        Ok(Catalog { tables })
+        Ok(Catalog { tables, aggregates })
     }
 
     /// A table by its names.
@@ -105,8 +129,27 @@ impl Catalog {
     /// # Errors
     /// 42P01 when there is none, with the position of the name.
     pub fn find(&self, name: &TableName) -> Result<&Arc<TableEntry>> {
-        self.get(name.schema.as_deref().unwrap_or(PUBLIC), &name.name)
-            .ok_or_else(|| undefined(name))
+        let schema = name.schema.as_deref().unwrap_or(PUBLIC);
+        if let Some(entry) = self.aggregate(schema, &name.name) {
+            let message = format!("\"{}\" is a materialized view", entry.table.name);
+            return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
+        }
+        self.get(schema, &name.name).ok_or_else(|| undefined(name))
+    }
+
+    /// A continuous aggregate by its names.
+    pub fn aggregate(&self, schema: &str, name: &str) -> Option<&Arc<AggregateEntry>> {
+        self.aggregates.get(&(schema.to_owned(), name.to_owned()))
+    }
+
+    /// All continuous aggregates, by schema and name.
+    pub fn aggregates(&self) -> impl Iterator<Item = &Arc<AggregateEntry>> {
+        self.aggregates.values()
+    }
+
+    /// Whatever has columns: the tables, then the continuous aggregates.
+    pub fn relations(&self) -> impl Iterator<Item = &Arc<TableEntry>> {
+        self.tables().chain(self.aggregates().map(|a| &a.table))
     }
 
     /// All tables, by schema and name.
@@ -124,6 +167,7 @@ impl TableEntry {
             default: record.defaults.remove(field.name()),
         });
         TableEntry {
+            kind: RelationKind::Table,
             schema: schema.to_owned(),
             name: name.to_owned(),
             oid: record.oid,

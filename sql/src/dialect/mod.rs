@@ -16,6 +16,7 @@
 //! the syntax of a dozen other databases, which [`parse`] refuses rather than runs.
 
 mod admin;
+mod aggregate;
 mod copy;
 mod cursor;
 mod cursors;
@@ -40,6 +41,7 @@ mod words;
 pub(crate) mod tests;
 
 pub use admin::{AdminArgument, AdminCall, AdminFunction, AdminValue, DimensionKind};
+pub use aggregate::{CreateAggregate, DropAggregate};
 pub use copy::{
     Copy, CopyDirection, CopyFormat, CopyHeader, CopyOptions, CopySource, ForceColumns,
 };

@@ -6,7 +6,8 @@ use super::cursor::Cursor;
 use super::source::{Source, tokenize};
 use super::statement::{Discard, Parsed, Statement, Truncate};
 use super::{
-    admin, copy, cursors, explain, limits, prepared, query, settings, table, transaction, words,
+    admin, aggregate, copy, cursors, explain, limits, prepared, query, settings, table,
+    transaction, words,
 };
 use crate::error::{Result, SqlError, SqlState};
 
@@ -76,8 +77,11 @@ fn statement(at: &mut Cursor<'_>) -> Result<Statement> {
         "insert" | "update" | "delete" => query::change(at),
         "call" => admin::parse_call(at),
         "truncate" => truncate(at),
+        "create" if at.sees(&["create", "materialized"]) => aggregate::parse_create(at),
         "create" => table::parse_create(at),
         "drop" if at.sees(&["drop", "table"]) => table::parse_drop(at),
+        "drop" if at.sees(&["drop", "materialized"]) => aggregate::parse_drop(at),
+        "refresh" => aggregate::parse_refresh(at),
         "explain" => explain::parse(at),
         "begin" | "start" | "commit" | "end" | "rollback" | "abort" | "savepoint" | "release" => {
             transaction::parse(at)

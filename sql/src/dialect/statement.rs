@@ -7,6 +7,7 @@
 use datafusion::sql::sqlparser::ast;
 
 use super::admin::AdminCall;
+use super::aggregate::{CreateAggregate, DropAggregate};
 use super::copy::Copy;
 use super::cursors::{Declare, Fetch};
 use super::table::{CreateTable, DropTable, TableName};
@@ -41,6 +42,12 @@ pub enum Statement {
     CreateTable(CreateTable),
     /// `DROP TABLE`.
     DropTable(DropTable),
+    /// `CREATE MATERIALIZED VIEW`.
+    CreateAggregate(CreateAggregate),
+    /// `DROP MATERIALIZED VIEW`.
+    DropAggregate(DropAggregate),
+    /// `REFRESH MATERIALIZED VIEW`.
+    RefreshAggregate(TableName),
     /// `EXPLAIN`.
     Explain(Explain),
     /// `BEGIN`, `START TRANSACTION`.
@@ -114,6 +121,9 @@ impl Statement {
             Statement::Truncate(_) => "TRUNCATE TABLE",
             Statement::CreateTable(_) => "CREATE TABLE",
             Statement::DropTable(_) => "DROP TABLE",
+            Statement::CreateAggregate(_) => "CREATE MATERIALIZED VIEW",
+            Statement::DropAggregate(_) => "DROP MATERIALIZED VIEW",
+            Statement::RefreshAggregate(_) => "REFRESH MATERIALIZED VIEW",
             Statement::Explain(_) => "EXPLAIN",
             Statement::Begin(_) => "BEGIN",
             Statement::Commit { .. } => "COMMIT",

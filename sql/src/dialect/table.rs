@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::types::PgType;
 
-pub(crate) use create::{parse_create, parse_drop};
+pub(crate) use create::{option, parse_create, parse_drop};
 
 /// A table as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ mod literals;
 mod memory;
 mod operators;
 pub(crate) mod pressure;
-mod pushdown;
+pub(crate) mod pushdown;
 mod runtime;
 mod scan;
 mod semantics;
@@ -21,9 +21,10 @@ mod untyped;
 
 pub(crate) use memory::{QueryPool, query_environment};
 pub(crate) use runtime::{QueryRuntime, RowReceiver};
+pub(crate) use scan::ROWS_PER_PARTITION;
 pub use scan::SliceScan;
 pub use table::SliceTable;
-pub(crate) use table::is_small;
+pub(crate) use table::{in_zone, is_small};
 
 use std::sync::Arc;
 

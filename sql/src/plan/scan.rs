@@ -39,7 +39,7 @@ use super::generic::{ScanOrigin, ScanTemplate};
 use super::late::may_pass;
 
 /// A partition is worth its cost from so many rows on.
-pub(super) const ROWS_PER_PARTITION: u64 = 128 * 1024;
+pub(crate) const ROWS_PER_PARTITION: u64 = 128 * 1024;
 
 /// The scan of a table of ours.
 #[derive(Clone)]

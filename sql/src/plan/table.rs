@@ -19,6 +19,7 @@ use super::generic::{Parameters, ScanOrigin, has_parameter};
 use super::pushdown::{self, Support};
 use super::scan::{ROWS_PER_PARTITION, SliceScan};
 use crate::catalog::{CatalogView, TableEntry};
+use crate::continuous::Partials;
 
 /// A table at the state that a statement reads.
 #[derive(Debug)]
@@ -133,6 +134,9 @@ fn work(plan: &LogicalPlan) -> Result<u64> {
         if let Some(table) = provider.downcast_ref::<SliceTable>() {
             return table.rows(scan.projection.as_ref(), &scan.filters);
         }
+        if let Some(partials) = provider.downcast_ref::<Partials>() {
+            return partials.rows(&scan.filters);
+        }
         // Those in memory are system tables.
         let is_small = provider.downcast_ref::<MemTable>().is_some();
         return Ok(if is_small { 0 } else { u64::MAX });
@@ -153,7 +157,8 @@ fn work(plan: &LogicalPlan) -> Result<u64> {
     Ok(rows.saturating_add(subqueries))
 }
 
-fn in_zone(field: &Arc<Field>, zone: &Arc<str>) -> Arc<Field> {
+/// A field as a session in a time zone sees it.
+pub(crate) fn in_zone(field: &Arc<Field>, zone: &Arc<str>) -> Arc<Field> {
     match field.data_type() {
         DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
             let data_type = DataType::Timestamp(TimeUnit::Microsecond, Some(zone.clone()));

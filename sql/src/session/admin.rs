@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, TimestampMicrosecondType};
+use slicedb_storage::scan::Place;
 use slicedb_storage::table::chunk_start;
 use slicedb_storage::{Layout, RowId, Scan, ScanRequest, State, TableDef};
 
@@ -268,6 +269,7 @@ impl Session {
                 .invalid("invalid time range for dropping chunks")
                 .with_hint("At least one of older_than and newer_than must be provided."));
         }
+        self.settle_aggregates(&arguments, interrupt).await?;
         let mut writes = self.start_write("drop_chunks")?;
         let view = self.view_for(&mut writes)?;
         let entry = self
@@ -276,6 +278,7 @@ impl Session {
             .of(&view.state)?
             .find(&arguments.table()?)?
             .clone();
+        let is_kept = !view.state.partials_of(entry.def.id).is_empty();
         let work = async move {
             let dropped = chunks(&view.state, &entry, older, newer)?;
             let Some(width) = entry.def.chunk_us() else {
@@ -287,8 +290,20 @@ impl Session {
                 let request = ScanRequest {
                     time: Some(range),
                     row_ids: true,
+                    // What came since then is not aggregated yet.
+                    place: if is_kept {
+                        Place::Segments
+                    } else {
+                        Place::Anywhere
+                    },
                     ..ScanRequest::default()
                 };
+                if is_kept {
+                    let ranges = dropped
+                        .keys()
+                        .map(|&start| (start, start.saturating_add(width - 1)));
+                    writes.expire_times(&view, entry.def.id, &ranges.collect::<Vec<_>>())?;
+                }
                 let scan = Scan::new(&view.state, entry.def.id, request)?;
                 for unit in scan.units() {
                     if let Some(batch) = scan.read(unit)? {
@@ -297,7 +312,11 @@ impl Session {
                             .as_primitive::<arrow::datatypes::UInt64Type>();
                         let rows: Vec<RowId> =
                             rows.values().iter().map(|&row| RowId(row)).collect();
-                        writes.delete(&view, entry.def.id, &rows)?;
+                        if is_kept {
+                            writes.expire(&view, entry.def.id, &rows)?;
+                        } else {
+                            writes.delete(&view, entry.def.id, &rows)?;
+                        }
                     }
                     // Where an interrupt ends it.
                     tokio::task::yield_now().await;
@@ -309,6 +328,26 @@ impl Session {
         let (writes, dropped) = unless(interrupt, work).await?;
         self.finish_write(writes).await?;
         Ok(dropped.into_values().map(Some).collect())
+    }
+
+    /// Before rows go that continuous aggregates stand for: all of them are sealed and aggregated.
+    async fn settle_aggregates(
+        &mut self,
+        arguments: &Arguments<'_>,
+        interrupt: &mut Interrupt,
+    ) -> Result<()> {
+        let state = self.database.engine().state();
+        let catalog = self.database.catalogs().of(&state)?;
+        let source = catalog.find(&arguments.table()?)?.def.id;
+        if state.partials_of(source).is_empty() {
+            return Ok(());
+        }
+        let database = self.database.clone();
+        let work = async move {
+            database.engine().seal()?;
+            database.repairer().settle(source, database.engine()).await
+        };
+        unless(interrupt, self.database.runtime().run(work)).await
     }
 
     /// `older_than` and `newer_than` in microseconds: an interval counts back from now.

@@ -6,9 +6,9 @@ use arrow::datatypes::Schema;
 use slicedb_storage::table::{DAY_US, HOUR_US};
 use slicedb_storage::{Layout, TableDef};
 
-use super::{Outcome, Session};
-use crate::catalog::{ColumnEntry, PUBLIC, TableEntry, table_oid};
-use crate::dialect::{CreateTable, DropTable};
+use super::{Outcome, Session, aggregate};
+use crate::catalog::{AggregateEntry, ColumnEntry, PUBLIC, RelationKind, TableEntry, table_oid};
+use crate::dialect::{CreateTable, DropTable, TableName};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::{FormatSettings, PgType};
 
@@ -20,25 +20,15 @@ impl Session {
         let mut writes = self.start_write("CREATE TABLE")?;
         let view = self.view_for(&mut writes)?;
         let catalog = self.database.catalogs().of(&view.state)?;
-        let schema = create.name.schema.as_deref().unwrap_or(PUBLIC);
-        if schema != PUBLIC {
-            let known = matches!(
-                schema,
-                "pg_catalog" | "information_schema" | "timescaledb_information"
-            );
-            self.give_back(writes);
-            return Err(if known {
-                let message = format!("permission denied to create \"{}\"", create.name);
-                SqlError::new(SqlState::INSUFFICIENT_PRIVILEGE, message)
-                    .with_detail("System catalog modifications are currently disallowed.")
-            } else {
-                SqlError::new(
-                    SqlState::INVALID_SCHEMA_NAME,
-                    format!("schema \"{schema}\" does not exist"),
-                )
-            });
-        }
-        if catalog.get(schema, &create.name.name).is_some() {
+        let schema = match self.schema_of(&create.name) {
+            Ok(schema) => schema,
+            Err(e) => {
+                self.give_back(writes);
+                return Err(e);
+            }
+        };
+        let name = &create.name.name;
+        if catalog.get(schema, name).is_some() || catalog.aggregate(schema, name).is_some() {
             self.give_back(writes);
             let message = format!("relation \"{}\" already exists", create.name.name);
             let exists = SqlError::new(SqlState::DUPLICATE_TABLE, message);
@@ -70,6 +60,31 @@ impl Session {
         Ok(Outcome::Command("CREATE TABLE".into()))
     }
 
+    /// The schema of a new relation.
+    ///
+    /// # Errors
+    /// 3F000 and 42501 for schemas that do not exist, and those of the system.
+    pub(super) fn schema_of<'a>(&self, name: &'a TableName) -> Result<&'a str> {
+        let schema = name.schema.as_deref().unwrap_or(PUBLIC);
+        if schema == PUBLIC {
+            return Ok(schema);
+        }
+        let known = matches!(
+            schema,
+            "pg_catalog" | "information_schema" | "timescaledb_information"
+        );
+        Err(if known {
+            let message = format!("permission denied to create \"{name}\"");
+            SqlError::new(SqlState::INSUFFICIENT_PRIVILEGE, message)
+                .with_detail("System catalog modifications are currently disallowed.")
+        } else {
+            SqlError::new(
+                SqlState::INVALID_SCHEMA_NAME,
+                format!("schema \"{schema}\" does not exist"),
+            )
+        })
+    }
+
     pub(super) async fn drop_table(&mut self, drop: &DropTable) -> Result<Outcome> {
         let mut writes = self.start_write("DROP TABLE")?;
         let view = self.view_for(&mut writes)?;
@@ -77,8 +92,25 @@ impl Session {
         for name in &drop.names {
             match catalog.find(name) {
                 Ok(entry) => {
+                    let depends = |a: &&Arc<AggregateEntry>| a.source == entry.def.id;
+                    for aggregate in catalog.aggregates().filter(depends) {
+                        if !drop.cascade {
+                            self.give_back(writes);
+                            return Err(has_dependents(&entry.name, aggregate));
+                        }
+                        let message = format!(
+                            "drop cascades to materialized view {}",
+                            aggregate.table.name
+                        );
+                        self.notify(SqlError::new(SqlState([b'0'; 5]), message));
+                        aggregate::remove(&mut writes, &view, aggregate);
+                    }
                     writes.drop_table(entry.def.id);
                     writes.put_record(&view, &entry.record_name(), None);
+                }
+                Err(e) if e.state == SqlState::WRONG_OBJECT_TYPE => {
+                    self.give_back(writes);
+                    return Err(e);
                 }
                 Err(_) if drop.if_exists => {
                     let message = format!("table \"{name}\" does not exist, skipping");
@@ -103,6 +135,18 @@ impl Session {
             open.writes = Some(writes);
         }
     }
+}
+
+/// 2BP01.
+fn has_dependents(table: &str, aggregate: &AggregateEntry) -> SqlError {
+    let message = format!("cannot drop table {table} because other objects depend on it");
+    let detail = format!(
+        "materialized view {} depends on table {table}",
+        aggregate.table.name
+    );
+    SqlError::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
+        .with_detail(detail)
+        .with_hint("Use DROP ... CASCADE to drop the dependent objects too.")
 }
 
 fn define(create: &CreateTable, id: slicedb_storage::TableId) -> Result<TableEntry> {
@@ -181,6 +225,7 @@ pub(super) fn entry_of(
         .collect();
     let def = TableDef::new(id, Arc::new(Schema::new(fields)), layout)?;
     Ok(TableEntry {
+        kind: RelationKind::Table,
         schema: schema.to_owned(),
         name: name.to_owned(),
         oid: table_oid(id),

@@ -6,10 +6,12 @@
 
 mod activity;
 mod admin;
+mod aggregate;
 mod assign;
 mod clock;
 mod copy;
 mod ddl;
+mod definitions;
 mod describe;
 mod dml;
 mod explain;
@@ -20,6 +22,7 @@ mod placeholders;
 mod plan_cache;
 mod planner;
 mod query;
+mod repairer;
 mod server_settings;
 mod settings;
 mod show;
@@ -39,6 +42,7 @@ use crate::types::{FormatSettings, PgType};
 use activity::Registered;
 pub use activity::{Activities, Activity};
 pub use copy::CopyIn;
+pub(crate) use definitions::Definitions;
 pub(crate) use names::Functions;
 use outcome::unless;
 pub use outcome::{
@@ -46,6 +50,7 @@ pub use outcome::{
     RowsTag, Severity, TransactionStatus,
 };
 pub(crate) use plan_cache::PlanCache;
+pub(crate) use repairer::Repairer;
 pub use server_settings::{ServerSetting, ServerSettings, ServerSource, ServerValue, Unit};
 pub use settings::{Kind, SERVER_VERSION, SETTINGS, Setting, Settings};
 use transaction::Open;
@@ -237,7 +242,10 @@ impl Session {
             | Statement::Delete(_)
             | Statement::Copy(_)
             | Statement::CreateTable(_)
-            | Statement::DropTable(_) => {
+            | Statement::DropTable(_)
+            | Statement::CreateAggregate(_)
+            | Statement::DropAggregate(_)
+            | Statement::RefreshAggregate(_) => {
                 // Never run again: with another write before or behind it, nothing is.
                 self.note_write(prepared, &params);
                 self.note_write(prepared, &params);
@@ -256,6 +264,11 @@ impl Session {
             Statement::Truncate(truncate) => self.truncate(truncate, &mut interrupt).await,
             Statement::CreateTable(create) => self.create_table(create).await,
             Statement::DropTable(drop) => self.drop_table(drop).await,
+            Statement::CreateAggregate(create) => {
+                self.create_aggregate(create, &mut interrupt).await
+            }
+            Statement::DropAggregate(drop) => self.drop_aggregate(drop).await,
+            Statement::RefreshAggregate(name) => self.refresh_aggregate(name, &mut interrupt).await,
             Statement::Explain(explain) => {
                 unless(&mut interrupt, self.explain(explain, text, params)).await
             }
@@ -368,17 +381,24 @@ impl Session {
     }
 
     pub(super) fn warn(&mut self, state: SqlState, message: &str) {
-        self.notices.push(Notice {
-            severity: Severity::Warning,
-            message: SqlError::new(state, message),
-        });
+        self.tell(Severity::Warning, SqlError::new(state, message));
     }
 
     pub(super) fn notify(&mut self, message: SqlError) {
-        self.notices.push(Notice {
-            severity: Severity::Notice,
-            message,
-        });
+        self.tell(Severity::Notice, message);
+    }
+
+    /// A message for the client, unless it wants none so mild.
+    fn tell(&mut self, severity: Severity, message: SqlError) {
+        let least = self.settings.get("client_min_messages");
+        let is_wanted = match (least.as_deref(), severity) {
+            (Ok("error"), _) => false,
+            (Ok("warning"), severity) => severity == Severity::Warning,
+            _ => true,
+        };
+        if is_wanted {
+            self.notices.push(Notice { severity, message });
+        }
     }
 
     /// Messages that came up since this was asked last.

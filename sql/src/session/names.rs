@@ -10,8 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef, TimeUnit};
-use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl};
-use datafusion::common::{DFSchema, Result, TableReference, plan_datafusion_err};
+use datafusion::catalog::view::ViewTable;
+use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
+use datafusion::common::{
+    DFSchema, DataFusionError, ExprSchema, Result, TableReference, plan_datafusion_err,
+};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::provider_as_source;
@@ -19,18 +22,22 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
+    AggregateUDF, Cast, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF,
+    TableSource, WindowUDF,
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 
+use super::definitions::Definitions;
 use super::{clock, sleep};
-use crate::catalog::{CatalogView, PUBLIC};
+use crate::catalog::{AggregateEntry, CatalogView, PUBLIC};
+use crate::continuous::Partials;
 use crate::database::DATABASE;
 use crate::dialect::PgTypePlanner;
+use crate::error::SqlError;
 use crate::functions;
-use crate::plan::complexity;
+use crate::plan::{complexity, in_zone};
 use crate::types::FormatSettings;
 
 type Scalars = HashMap<String, Arc<ScalarUDF>>;
@@ -62,6 +69,7 @@ pub(super) struct Names {
     view: Arc<CatalogView>,
     settings: FormatSettings,
     now_us: i64,
+    definitions: Definitions,
     /// Functions that the statement brings itself.
     own: Scalars,
     /// Types of its parameters, where they are known.
@@ -77,8 +85,10 @@ impl Names {
         view: CatalogView,
         settings: FormatSettings,
         now_us: i64,
+        definitions: Definitions,
     ) -> Self {
         Names {
+            definitions,
             shared,
             view: Arc::new(view),
             settings,
@@ -126,6 +136,33 @@ impl Names {
             .sql_statement_to_plan_with_context(query, &mut context)?;
         complexity::check(&plan)?;
         Ok(plan)
+    }
+
+    /// A continuous aggregate as its query over what is kept.
+    fn aggregate(&self, entry: &Arc<AggregateEntry>) -> Result<Arc<dyn TableProvider>> {
+        let (state, catalog) = (&self.view.state, &self.view.catalog);
+        let told = |e: SqlError| DataFusionError::External(Box::new(e));
+        let definition = self.definitions.of(entry, state, catalog).map_err(told)?;
+        let partials = Partials::new(entry.clone(), definition.clone(), state.clone());
+        let answer = definition.answer(Arc::new(partials)).map_err(told)?;
+        let columns = answer
+            .schema()
+            .columns()
+            .into_iter()
+            .zip(&entry.table.columns);
+        let outputs = columns.map(|(column, named)| {
+            let field = answer.schema().field_from_column(&column)?;
+            let zoned = in_zone(field, &self.view.time_zone);
+            let value = Expr::Column(column.clone());
+            let value = match zoned.data_type() == field.data_type() {
+                true => value,
+                false => Expr::Cast(Cast::new(Box::new(value), zoned.data_type().clone())),
+            };
+            Ok(value.alias(&named.name))
+        });
+        let outputs = outputs.collect::<Result<Vec<_>>>()?;
+        let plan = LogicalPlanBuilder::from(answer).project(outputs)?.build()?;
+        Ok(Arc::new(ViewTable::new(plan, None)))
     }
 
     /// Whether a name has been that of a function of the system catalogs.
@@ -182,6 +219,11 @@ impl ContextProvider for Resolver<'_> {
         if *name.catalog == *DATABASE {
             if let Some(known) = self.tables.borrow().get(&key) {
                 return Ok(known.clone());
+            }
+            if let Some(entry) = self.names.view.catalog.aggregate(&key.0, &key.1) {
+                let source = provider_as_source(self.names.aggregate(entry)?);
+                self.tables.borrow_mut().insert(key, source.clone());
+                return Ok(source);
             }
             if let Some(table) = self.names.view.table(&key.0, &key.1)? {
                 let source = provider_as_source(table);

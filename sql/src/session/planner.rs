@@ -140,7 +140,13 @@ impl Sight {
             extra: own.tables,
             parameters: own.parameters,
         };
-        let names = Names::new(database.functions().clone(), catalog_view, settings, now_us);
+        let names = Names::new(
+            database.functions().clone(),
+            catalog_view,
+            settings,
+            now_us,
+            database.definitions().clone(),
+        );
         Planner {
             state,
             names,
@@ -253,7 +259,7 @@ pub(super) fn task_context(
 }
 
 /// `current_date` and its like ask for the moment at which the statement began.
-fn execution_props(now_us: i64) -> ExecutionProps {
+pub(super) fn execution_props(now_us: i64) -> ExecutionProps {
     let now = chrono::DateTime::from_timestamp_micros(now_us).unwrap_or_default();
     ExecutionProps::new().with_query_execution_start_time(now)
 }

@@ -19,6 +19,8 @@ pub(crate) enum Move {
     Sealed(Sealed),
     /// From segments into others.
     Merged(Merged),
+    /// Several rows of segments into one: they are gone from these.
+    Combined(Vec<SegmentId>),
 }
 
 /// Blocks of the log, their rows numbered through, and for each row of the segments its number.
@@ -273,6 +275,14 @@ impl Move {
         match self {
             Move::Sealed(sealed) => sealed.follow(deletes),
             Move::Merged(merged) => merged.follow(deletes),
+            Move::Combined(inputs) => {
+                let touched = |id| deletes.rows.contains_key(id) || deletes.segments.contains(id);
+                if inputs.iter().any(touched) {
+                    Err(lost())
+                } else {
+                    Ok(())
+                }
+            }
         }
     }
 
@@ -283,6 +293,7 @@ impl Move {
                 let rows: usize = sealed.outputs.iter().map(|(_, rows)| rows.len()).sum();
                 rows * size_of::<u32>() + sealed.blocks.len() * 2 * size_of::<(BlockRef, u32)>()
             }
+            Move::Combined(inputs) => inputs.len() * size_of::<SegmentId>(),
             Move::Merged(merged) => {
                 let dead = |input: &Input| input.dead.as_ref().map_or(0, |d| d.serialized_size());
                 let inputs = merged.inputs.iter().flatten();

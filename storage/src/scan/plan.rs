@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{KeyRange, Scan, Source, Unit};
+use super::{KeyRange, Place, Scan, Source, Unit};
 use crate::segment::stats::{Compare, Value, ZoneMap};
 use crate::state::SegmentRun;
 
@@ -12,6 +12,16 @@ const KEYS_GUESSED: u32 = 8;
 impl Scan {
     pub(super) fn plan(&self) -> Vec<Unit> {
         let mut units = Vec::new();
+        if self.request.place != Place::Memory {
+            self.plan_segments(&mut units);
+        }
+        if self.request.place != Place::Segments {
+            self.plan_memory(&mut units);
+        }
+        units
+    }
+
+    fn plan_segments(&self, units: &mut Vec<Unit>) {
         let mut segments: Vec<(usize, &SegmentRun)> =
             self.table.segments.iter().enumerate().collect();
         segments.sort_by_key(|(_, run)| {
@@ -24,7 +34,7 @@ impl Scan {
         for (number, run) in segments {
             let packs = run.segment.meta.packs.len() as u64;
             let before = units.len();
-            self.plan_segment(number, run, &mut units);
+            self.plan_segment(number, run, units);
             let kept = (units.len() - before) as u64;
             self.stats.segments.fetch_add(1, Ordering::Relaxed);
             self.stats
@@ -35,6 +45,9 @@ impl Scan {
                 .packs_pruned
                 .fetch_add(packs - kept, Ordering::Relaxed);
         }
+    }
+
+    fn plan_memory(&self, units: &mut Vec<Unit>) {
         for (number, run) in self.table.memory.iter().enumerate() {
             let overlaps = match (self.request.time, run.chunk.time) {
                 (Some((from, to)), Some((min, max))) => min <= to && max >= from,
@@ -52,7 +65,6 @@ impl Scan {
                 self.stats.memory_chunks.fetch_add(1, Ordering::Relaxed);
             }
         }
-        units
     }
 
     fn plan_segment(&self, number: usize, run: &SegmentRun, units: &mut Vec<Unit>) {

@@ -2,6 +2,7 @@
 
 mod background;
 mod check;
+mod derived;
 mod merges;
 mod model;
 mod moves;
@@ -39,7 +40,7 @@ pub(super) fn tiny() -> Options {
 }
 
 pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path) -> Engine {
-    Engine::open(vfs, dir, tiny()).expect("the engine opens")
+    Engine::open_with(vfs, dir, tiny(), Arc::new(derived::Hourly)).expect("the engine opens")
 }
 
 /// A time-series table of key, time, value, text.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::{Row, batch, events, open, scan, things};
+use super::{Row, batch, derived, events, open, scan, things};
 use crate::vfs::fault::{Fault, FaultVfs, Operation};
 use crate::{Compare, Engine, Error, KeyRange, ScanRequest, State, TableId, Transaction, Value};
 
@@ -95,6 +95,7 @@ fn run(seed: u64) {
     setup.put_table(events(EVENTS));
     setup.put_table(things(THINGS));
     setup.commit_wait().expect("tables are created");
+    derived::create(&engine);
     let mut run = Run {
         dir,
         vfs,
@@ -120,7 +121,7 @@ impl Run {
     }
 
     fn step(&mut self) {
-        match self.chance.below(20) {
+        match self.chance.below(22) {
             0..=9 => self.transaction(),
             10 | 11 => self.engine().seal().expect("sealed"),
             12 => self.engine().compact().expect("merged"),
@@ -133,6 +134,7 @@ impl Run {
             16 => self.full_disk(),
             17 => self.conflict(),
             18 => self.truncate(),
+            19 | 20 => self.repair(),
             _ => self.one_row_at_a_time(),
         }
     }
@@ -291,6 +293,32 @@ impl Run {
         self.model = model;
     }
 
+    /// At times rows change while the aggregate is computed anew.
+    fn repair(&mut self) {
+        let engine = self.engine().clone();
+        derived::repair(&engine, || match self.chance.below(3) {
+            0 => self.conflicting_delete(),
+            1 => self.one_row_at_a_time(),
+            _ => {}
+        });
+    }
+
+    fn conflicting_delete(&mut self) {
+        let mut writes = self.engine().begin();
+        let view = writes.view(None).expect("a view");
+        let found = scan(&view.state, EVENTS, ScanRequest::default());
+        let some: Vec<_> = found.iter().step_by(5).collect();
+        let ids: Vec<_> = some.iter().map(|(_, id)| *id).collect();
+        writes.delete(&view, EVENTS, &ids).expect("deleted");
+        writes.commit_wait().expect("committed");
+        for (row, _) in some {
+            let at = self.model.events.iter().position(|r| r == row);
+            self.model
+                .events
+                .swap_remove(at.expect("the row was there"));
+        }
+    }
+
     fn one_row_at_a_time(&mut self) {
         for _ in 0..40 {
             let row = self.chance.row();
@@ -395,6 +423,7 @@ fn rows(state: &State, table: TableId, request: ScanRequest) -> Vec<Row> {
 }
 
 fn same(state: &State, model: &Model, when: &str) {
+    derived::assert_exact(state, &model.events, when);
     for (table, expected) in [(EVENTS, &model.events), (THINGS, &model.things)] {
         let mut found = rows(state, table, ScanRequest::default());
         let mut expected = expected.clone();

@@ -182,7 +182,7 @@ fn a_merge_takes_along_what_was_deleted_while_it_ran() {
     let table = state.table(EVENTS).expect("a table");
     let choice = compaction::choose(table, &tiny()).expect("a merge is due");
     let (outputs, moved) =
-        compaction::merge(&table.def, &choice, &shared.builder(), &|| false).expect("merged");
+        compaction::merge(&table.def, &choice, &shared.builder(), None, &|| false).expect("merged");
     let mut writes = events.engine.begin();
     let view = writes.view(None).expect("a view");
     for key in [3, 20] {

@@ -11,6 +11,7 @@ use slicedb_storage::table::{DAY_US, chunk_start};
 use slicedb_storage::{Layout, TableState};
 
 use super::Context;
+use super::overviews::definition_of;
 use super::relation::OWNER_NAME;
 use super::rows::{Cell, Rows, time_cell};
 use crate::catalog::{ColumnEntry, TableEntry};
@@ -105,6 +106,41 @@ pub(super) fn hypertables(rows: &mut Rows, context: &Context) {
             true.into(),
             table.time.name.as_str().into(),
             table.time.ty.name().into(),
+        ]);
+    }
+}
+
+/// The continuous aggregates.
+pub(super) fn continuous_aggregates(rows: &mut Rows, context: &Context) {
+    rows.columns(&[
+        "hypertable_schema",
+        "hypertable_name",
+        "view_schema",
+        "view_name",
+        "view_owner",
+        "materialized_only",
+        "compression_enabled",
+        "view_definition",
+        "finalized",
+    ]);
+    for aggregate in context.catalog.aggregates() {
+        let source = context
+            .catalog
+            .tables()
+            .find(|t| t.def.id == aggregate.source);
+        let Some(source) = source else {
+            continue;
+        };
+        rows.push([
+            source.schema.as_str().into(),
+            source.name.as_str().into(),
+            aggregate.table.schema.as_str().into(),
+            aggregate.table.name.as_str().into(),
+            OWNER_NAME.into(),
+            false.into(),
+            true.into(),
+            definition_of(aggregate).into(),
+            true.into(),
         ]);
     }
 }

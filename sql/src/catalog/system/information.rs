@@ -4,7 +4,7 @@ use super::Context;
 use super::definition;
 use super::relation::{NAMESPACES, OWNER_NAME, namespace_oid, primary_key, primary_key_name};
 use super::rows::{Cell, Rows, type_row};
-use crate::catalog::TableEntry;
+use crate::catalog::{RelationKind, TableEntry};
 use crate::types::PgType;
 
 /// The database.
@@ -59,10 +59,13 @@ pub(super) fn tables(rows: &mut Rows, context: &Context) {
         "is_insertable_into",
         "is_typed",
     ]);
-    let own = context
-        .catalog
-        .tables()
-        .map(|t| (t.schema.as_str(), t.name.as_str(), "BASE TABLE", "YES"));
+    let own = context.catalog.relations().map(|t| {
+        let (kind, insertable) = match t.kind {
+            RelationKind::Table => ("BASE TABLE", "YES"),
+            RelationKind::View => ("VIEW", "NO"),
+        };
+        (t.schema.as_str(), t.name.as_str(), kind, insertable)
+    });
     let system = definition::all().iter().map(|d| {
         let kind = if d.kind == "v" { "VIEW" } else { "BASE TABLE" };
         (d.schema_name, d.name, kind, "NO")
@@ -111,8 +114,12 @@ const COLUMN: [&str; 26] = [
 /// The columns of the tables, those of the system too.
 pub(super) fn columns(rows: &mut Rows, context: &Context) {
     rows.columns(&COLUMN);
-    for table in context.catalog.tables() {
-        let of = (table.schema.as_str(), table.name.as_str(), "YES");
+    for table in context.catalog.relations() {
+        let updatable = match table.kind {
+            RelationKind::Table => "YES",
+            RelationKind::View => "NO",
+        };
+        let of = (table.schema.as_str(), table.name.as_str(), updatable);
         for (number, c) in (1..).zip(&table.columns) {
             let default = c.default.as_deref();
             rows.push(column(
@@ -310,7 +317,7 @@ pub(super) fn table_privileges(rows: &mut Rows, context: &Context) {
         "is_grantable",
         "with_hierarchy",
     ]);
-    for table in context.catalog.tables() {
+    for table in context.catalog.relations() {
         for privilege in ["INSERT", "SELECT", "UPDATE", "DELETE", "TRUNCATE"] {
             rows.push([
                 OWNER_NAME.into(),

@@ -179,6 +179,7 @@ fn filler(definition: &Definition) -> Option<fn(&mut Rows, &Context)> {
         ("timescaledb_information", name) => match name {
             "chunks" => hypertables::chunks,
             "compression_settings" => hypertables::compression_settings,
+            "continuous_aggregates" => hypertables::continuous_aggregates,
             "dimensions" => hypertables::dimensions,
             "hypertables" => hypertables::hypertables,
             "jobs" => hypertables::jobs,

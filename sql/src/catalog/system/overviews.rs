@@ -6,8 +6,8 @@ use super::definition;
 use super::relation::{
     OWNER_NAME, Relation, index_oid, primary_key_columns, primary_key_name, quote,
 };
-use super::rows::Rows;
-use crate::catalog::TableEntry;
+use super::rows::{Cell, Rows};
+use crate::catalog::{AggregateEntry, TableEntry};
 
 /// Tables, those of the system too.
 pub(super) fn pg_tables(rows: &mut Rows, context: &Context) {
@@ -44,12 +44,30 @@ pub(super) fn pg_tables(rows: &mut Rows, context: &Context) {
     }
 }
 
-/// Views, which only the system has.
-pub(super) fn pg_views(rows: &mut Rows, _: &Context) {
-    rows.columns(&["schemaname", "viewname", "viewowner"]);
-    for view in definition::all().iter().filter(|d| d.kind == "v") {
-        rows.push([view.schema_name.into(), view.name.into(), OWNER_NAME.into()]);
+/// The views of the system, and continuous aggregates.
+pub(super) fn pg_views(rows: &mut Rows, context: &Context) {
+    rows.columns(&["schemaname", "viewname", "viewowner", "definition"]);
+    for aggregate in context.catalog.aggregates() {
+        rows.push([
+            aggregate.table.schema.as_str().into(),
+            aggregate.table.name.as_str().into(),
+            OWNER_NAME.into(),
+            definition_of(aggregate).into(),
+        ]);
     }
+    for view in definition::all().iter().filter(|d| d.kind == "v") {
+        rows.push([
+            view.schema_name.into(),
+            view.name.into(),
+            OWNER_NAME.into(),
+            Cell::from(None::<String>),
+        ]);
+    }
+}
+
+/// The query of a continuous aggregate, as `pg_get_viewdef` tells it.
+pub(super) fn definition_of(aggregate: &AggregateEntry) -> String {
+    format!("{};", aggregate.query)
 }
 
 /// The indexes of primary keys.

@@ -123,7 +123,7 @@ impl Context {
         if let Some(system) = definition::all().iter().find(|d| d.oid == oid) {
             return Some(Relation::System(system));
         }
-        if let Some(table) = self.catalog.tables().find(|table| table.oid == oid) {
+        if let Some(table) = self.catalog.relations().find(|table| table.oid == oid) {
             return Some(Relation::Table(table));
         }
         self.keyed_tables()
@@ -146,6 +146,9 @@ impl Context {
         let schema = schema.unwrap_or(PUBLIC);
         if let Some(table) = self.catalog.get(schema, name) {
             return Some(Relation::Table(table));
+        }
+        if let Some(aggregate) = self.catalog.aggregate(schema, name) {
+            return Some(Relation::Table(&aggregate.table));
         }
         let mut indexes = self.keyed_tables().filter(|table| table.schema == schema);
         indexes

@@ -8,7 +8,7 @@ use super::relation::{
     primary_key_name,
 };
 use super::rows::{Cell, Rows, type_row};
-use crate::catalog::TableEntry;
+use crate::catalog::{RelationKind, TableEntry};
 use crate::types::PgType;
 
 const CLASS: [&str; 14] = [
@@ -50,7 +50,8 @@ const ATTRIBUTE: [&str; 17] = [
 /// The tables and the indexes of their primary keys.
 pub(super) fn pg_class(rows: &mut Rows, context: &Context) {
     rows.columns(&CLASS);
-    for table in context.catalog.tables() {
+    for table in context.catalog.relations() {
+        let is_view = table.kind == RelationKind::View;
         let (count, bytes) = context.size(table);
         let pages = i32::try_from(bytes.div_ceil(8192)).unwrap_or(i32::MAX);
         let keyed = !table.def.primary_key().is_empty();
@@ -60,15 +61,15 @@ pub(super) fn pg_class(rows: &mut Rows, context: &Context) {
             namespace_oid(&table.schema).into(),
             (table.oid + 1).into(),
             OWNER.into(),
-            HEAP.into(),
-            table.oid.into(),
+            if is_view { 0 } else { HEAP }.into(),
+            if is_view { 0 } else { table.oid }.into(),
             pages.into(),
             count.into(),
             keyed.into(),
-            "r".into(),
+            if is_view { "v" } else { "r" }.into(),
             table.columns.len().into(),
             "p".into(),
-            "d".into(),
+            if is_view { "n" } else { "d" }.into(),
         ]);
         if keyed {
             rows.push([
@@ -118,7 +119,7 @@ pub(super) fn system_classes(rows: &mut Rows) {
 /// The columns of the tables and of the indexes of their primary keys.
 pub(super) fn pg_attribute(rows: &mut Rows, context: &Context) {
     rows.columns(&ATTRIBUTE);
-    for table in context.catalog.tables() {
+    for table in context.catalog.relations() {
         for (number, column) in (1..).zip(&table.columns) {
             let has_default = column.default.is_some();
             rows.push(attribute(
@@ -343,7 +344,7 @@ pub(super) fn pg_type(rows: &mut Rows, context: &Context) {
         "typstorage",
         "typtypmod",
     ]);
-    for table in context.catalog.tables() {
+    for table in context.catalog.relations() {
         let TableEntry {
             oid, name, schema, ..
         } = table.as_ref();

@@ -248,7 +248,7 @@ fn clauses(at: &mut Cursor<'_>, table: &mut CreateTable) -> Result<()> {
 }
 
 /// `tsdb.hypertable`, `tsdb.partition_column = 'ts'`.
-fn option(at: &mut Cursor<'_>) -> Result<(String, OptionValue)> {
+pub(crate) fn option(at: &mut Cursor<'_>) -> Result<(String, OptionValue)> {
     let mut name = at.name()?;
     while at.take_token(&Token::Period) {
         name = format!("{name}.{}", at.name()?);

@@ -9,6 +9,12 @@ impl From<Error> for SqlError {
         let full = error.is_disk_full();
         match error {
             Error::Invalid(message) => SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message),
+            Error::Expired(message) => {
+                SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).with_detail(
+                    "Retention has dropped other rows of the same time buckets, which could not be \
+                     aggregated anew.",
+                )
+            }
             Error::Conflict(message) => SqlError::new(
                 SqlState::SERIALIZATION_FAILURE,
                 "could not serialize access due to concurrent update",

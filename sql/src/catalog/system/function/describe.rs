@@ -1,9 +1,12 @@
 //! Definitions and descriptions of what the catalogs list, and whether a name alone finds it.
 
+use std::sync::Arc;
+
 use super::Param::{Bool, Int, Named, Oid, Text};
 use super::{Arg, Param, Returns, Spec};
+use crate::catalog::AggregateEntry;
 use crate::catalog::system::Context;
-use crate::catalog::system::overviews::index_definition;
+use crate::catalog::system::overviews::{definition_of, index_definition};
 use crate::catalog::system::relation::{Relation, constraint_oid, primary_key_columns, quote};
 use crate::catalog::system::rows::Cell;
 use crate::error::Result;
@@ -82,7 +85,17 @@ pub(super) const FUNCTIONS: &[Spec] = &[
     nothing("pg_get_statisticsobjdef", OID),
     nothing("pg_get_statisticsobjdef_columns", OID),
     nothing("pg_get_triggerdef", OID_PRETTY),
-    nothing("pg_get_viewdef", &[&[Named], &[Named, Bool]]),
+    Spec {
+        name: "pg_get_viewdef",
+        takes: &[&[Named], &[Named, Bool]],
+        returns: Returns::Text,
+        row: |context, args| {
+            let oid = context.named(args[0]).map(|relation| relation.oid());
+            let is_named = |aggregate: &&Arc<AggregateEntry>| Some(aggregate.table.oid) == oid;
+            let aggregate = context.catalog.aggregates().find(is_named);
+            Ok(aggregate.map(|aggregate| definition_of(aggregate)).into())
+        },
+    },
     // The tablespaces are where the data directory is.
     Spec {
         name: "pg_tablespace_location",

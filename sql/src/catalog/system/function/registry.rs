@@ -226,7 +226,7 @@ fn type_name(context: &Context, oid: u32) -> Option<String> {
     }
     context
         .catalog
-        .tables()
+        .relations()
         .find(|table| table.oid + 1 == oid)
         .map(|table| quote(&table.name))
 }

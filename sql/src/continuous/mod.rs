@@ -1,0 +1,33 @@
+//! Continuous aggregates: the answers of a grouping query, kept so that they are always exact.
+//!
+//! What is kept are *partials*: one row of mergeable states for each group of the sealed rows of a
+//! table, made while the rows are sealed and visible with them. A query merges those partials with
+//! the partials of the rows in memory, which it computes itself, all at one state. Nothing is ever
+//! behind, and a late row is one more partial of an old bucket.
+//!
+//! Deleted and changed rows make the partials of their key and bucket stale; those are computed from
+//! the rows themselves until [`repair`] has computed them anew. A new aggregate begins with
+//! everything stale, so that building it is the same work.
+//!
+//! | file | answers |
+//! |---|---|
+//! | [`definition`] | which queries can be kept, and what of them |
+//! | [`phase`] | rows → partials, partials → one of each group |
+//! | [`merge`] | the aggregate functions over partials |
+//! | [`slots`] | which buckets a range of time meets |
+//! | [`stale`] | which partials are not to be trusted |
+//! | [`relation`], [`fresh`] | all partials of a state, kept and computed, as a table to DataFusion |
+//! | [`repair`] | computing anew what is stale, piece by piece |
+
+pub(crate) mod definition;
+mod fresh;
+mod merge;
+mod phase;
+mod relation;
+pub(crate) mod repair;
+mod slots;
+mod stale;
+
+pub(crate) use definition::Definition;
+pub(crate) use phase::{Phase, combine};
+pub(crate) use relation::Partials;

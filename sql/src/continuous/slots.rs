@@ -1,0 +1,127 @@
+//! Slots: the values of the expression by which an aggregate divides time.
+//!
+//! A later time has no earlier slot, so that the times between two have the slots between theirs.
+//! The one exception is the hour that a zone goes through twice; ranges are a day wider there.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray, new_null_array,
+};
+use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
+use datafusion::common::{Result, internal_err};
+use datafusion::physical_plan::PhysicalExpr;
+
+const DAY_US: i64 = 86_400_000_000;
+/// 2 to the power of this is more than a century in microseconds.
+const STEPS_MAX: usize = 53;
+/// Times that are looked at together.
+const GUESSES: i64 = 64;
+
+/// How an aggregate divides time.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    /// Over the columns of the source.
+    pub(super) expr: Arc<dyn PhysicalExpr>,
+    /// The source's columns.
+    pub(super) schema: SchemaRef,
+    /// Position of the time among them.
+    pub(super) time: usize,
+    /// Whether it divides the local time of a zone.
+    pub(super) has_zone: bool,
+}
+
+impl Slots {
+    /// The slots of times, in microseconds.
+    fn of(&self, times: &[i64]) -> Result<Vec<i64>> {
+        let columns =
+            self.schema
+                .fields()
+                .iter()
+                .enumerate()
+                .map(|(at, field)| match field.data_type() {
+                    DataType::Timestamp(_, zone) if at == self.time => {
+                        let times = TimestampMicrosecondArray::from(times.to_vec());
+                        Arc::new(times.with_timezone_opt(zone.clone())) as ArrayRef
+                    }
+                    other => new_null_array(other, times.len()),
+                });
+        // Columns without which the slot can be told may be null here.
+        let fields = self
+            .schema
+            .fields()
+            .iter()
+            .map(|f| f.as_ref().clone().with_nullable(true));
+        let schema = Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
+        let rows = RecordBatch::try_new(schema, columns.collect())?;
+        let slots = self.expr.evaluate(&rows)?.into_array(times.len())?;
+        if slots.null_count() > 0 || !matches!(slots.data_type(), DataType::Timestamp(..)) {
+            return internal_err!("the slot of a time is no time");
+        }
+        Ok(slots
+            .as_primitive::<TimestampMicrosecondType>()
+            .values()
+            .to_vec())
+    }
+
+    /// The first and the last slot that each of some ranges of times meets, both ends included.
+    pub(super) fn of_ranges(&self, ranges: &[(i64, i64)]) -> Result<Vec<(i64, i64)>> {
+        let wider = if self.has_zone { DAY_US } else { 0 };
+        let from = ranges.iter().map(|range| range.0.saturating_sub(wider));
+        let to = ranges.iter().map(|range| range.1.saturating_add(wider));
+        let times: Vec<i64> = from.chain(to).collect();
+        // What is beyond all times is beyond all slots.
+        let is_end = |time: i64| matches!(time, i64::MIN | i64::MAX);
+        let inner: Vec<i64> = times
+            .iter()
+            .map(|&t| if is_end(t) { 0 } else { t })
+            .collect();
+        let slots = self.of(&inner)?.into_iter().zip(&times);
+        let slots = slots.map(|(slot, &time)| if is_end(time) { time } else { slot });
+        let slots: Vec<i64> = slots.collect();
+        let (first, last) = slots.split_at(ranges.len());
+        Ok(first.iter().copied().zip(last.iter().copied()).collect())
+    }
+
+    /// The first and the last time of all slots that a range of times meets, or an earlier first
+    /// and a later last.
+    pub(crate) fn reach(&self, times: (i64, i64)) -> Result<(i64, i64)> {
+        let (first, last) = self.of_ranges(&[times])?[0];
+        let wider = if self.has_zone { DAY_US } else { 0 };
+        Ok((
+            first.saturating_sub(wider),
+            self.end(last)?.saturating_add(wider),
+        ))
+    }
+
+    /// The last time of a slot.
+    fn end(&self, slot: i64) -> Result<i64> {
+        if matches!(slot, i64::MIN | i64::MAX) {
+            return Ok(slot);
+        }
+        // A slot begins at its value. Many guesses at once are as cheap as one.
+        let mut inside = slot;
+        let mut guesses: Vec<i64> = (0..STEPS_MAX)
+            .map(|n| slot.saturating_add(1 << n))
+            .collect();
+        loop {
+            let slots = self.of(&guesses)?;
+            let later = slots.iter().position(|other| *other > slot);
+            let Some(later) = later else {
+                // Longer than a century: nobody asks for its end.
+                return Ok(i64::MAX);
+            };
+            let outside = guesses[later];
+            if let Some(before) = later.checked_sub(1) {
+                inside = guesses[before];
+            }
+            if outside - inside <= 1 {
+                return Ok(inside);
+            }
+            let step = (outside - inside) / GUESSES + 1;
+            guesses = (1..=GUESSES)
+                .map(|n| (inside + n * step).min(outside))
+                .collect();
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Continuous aggregates against their queries over the rows.
+//!
+//! A sequence is a table, some aggregates over it, and random changes: rows of now and of long ago,
+//! twice the same, deleted, changed, truncated, in transactions that commit, roll back or go back to
+//! a savepoint. After every step each aggregate must be what its query is over the rows, in one
+//! statement and so at one instant, while background work seals, merges and repairs all the time;
+//! inside transactions too.
+//!
+//! A failing sequence names its seed; `SLICEDB_CRASH_SEED` runs that one alone.
+
+use super::crash::chance::{Chance, number};
+use super::server::Server;
+use super::slt::SEAL_AT_ONCE;
+
+mod kills;
+mod readers;
+
+const STEPS: usize = 50;
+
+/// Aggregates by name. Sums of floats differ in their last digits with the order of the rows.
+const AGGREGATES: [(&str, &str); 5] = [
+    (
+        "hourly",
+        "select time_bucket('1 hour', ts) as bucket, k, count(*) as n, count(a), sum(a), avg(a), min(a), max(x),
+           sum(x) as total, count(distinct s) as kinds, bool_and(a > 0) as positive, bool_or(s = 'b') as has_b
+         from facts group by 1, 2",
+    ),
+    (
+        "daily",
+        "select k as who, s, time_bucket('1 day', ts, 'Europe/Berlin') as day, count(*) as n, avg(x),
+           sum(a) filter (where x > 5) as some, round(stddev(a)::numeric, 6) as deviation
+         from facts where a is distinct from 7 group by k, s, day",
+    ),
+    (
+        "platform",
+        "select time_bucket('15 minutes', ts) as bucket, count(*) as n, max(ts) as newest, min(s), sum(a * 2 + 1)
+         from facts group by 1",
+    ),
+    (
+        "frequent",
+        "select f.k, time_bucket('1 month', f.ts) as month, count(*) + 1 as n, sum(f.x) / count(*) as mean
+         from facts f where f.s <> 'c' group by 1, 2 having count(*) > 3",
+    ),
+    (
+        "ends",
+        "select time_bucket('6 hours', ts, \"offset\" => interval '90 minutes') as bucket, k % 2 as parity,
+           first(ts, ts), last(ts, ts)
+         from facts group by 1, 2",
+    ),
+];
+
+#[test]
+fn aggregates_are_their_queries() {
+    let mut chance = Chance::from_environment("continuous aggregates");
+    let sequences = number("SLICEDB_FUZZ_CASES", 1000) / 300;
+    for options in [&[][..], SEAL_AT_ONCE] {
+        let server = Server::start_with(options);
+        for _ in 0..sequences.div_ceil(2) {
+            let script = sequence(&mut chance);
+            let answers = server.psql(&script);
+            check(&script, &answers);
+        }
+        let log = server.log();
+        let failed = |line: &&str| line.contains("could not");
+        assert_eq!(log.lines().find(failed), None, "partials are kept");
+    }
+}
+
+/// Every line that a check answers is `same`.
+fn check(script: &str, answers: &str) {
+    let differs = |line: &&str| !line.is_empty() && *line != "same";
+    if let Some(line) = answers.lines().find(differs) {
+        println!("{script}");
+        panic!("{line}\n{answers}");
+    }
+}
+
+/// A script whose every answer is `same`.
+fn sequence(chance: &mut Chance) -> String {
+    let mut script = "\\pset format unaligned\n\\pset tuples_only on\n\\set QUIET on\n\
+        set client_min_messages = warning;\n\
+        drop table if exists facts cascade;\n\
+        create table facts (k bigint, ts timestamptz not null, a int, x numeric(10,2), s text) \
+        with (tsdb.hypertable, tsdb.partition_column = 'ts', tsdb.segmentby = 'k');\n"
+        .to_owned();
+    let mut created = Vec::new();
+    let mut left: Vec<_> = AGGREGATES.to_vec();
+    let mut in_transaction = false;
+    let mut has_savepoint = false;
+    for _ in 0..STEPS {
+        let step = match chance.below(24) {
+            0..3 if !left.is_empty() && !in_transaction => {
+                let (name, query) = left.remove(chance.below(left.len() as u64) as usize);
+                created.push((name, query));
+                format!("create materialized view {name} with (timescaledb.continuous) as {query};")
+            }
+            0..9 => insert(chance),
+            9..11 => format!("delete from facts where k = {};", chance.below(6)),
+            11..13 => format!("delete from facts where {};", range(chance)),
+            13 => format!(
+                "delete from facts where a = {} and s = 'a';",
+                chance.below(10)
+            ),
+            14 => format!(
+                "update facts set a = a + 1, x = null where k = {} and {};",
+                chance.below(6),
+                range(chance)
+            ),
+            15 => format!(
+                "update facts set ts = ts + interval '1 day', k = {} where a = {};",
+                chance.below(6),
+                chance.below(10)
+            ),
+            16 if chance.one_in(3) => "truncate facts;".to_owned(),
+            17 if !in_transaction => {
+                in_transaction = true;
+                match chance.below(2) {
+                    0 => "begin;".to_owned(),
+                    _ => "begin isolation level repeatable read;".to_owned(),
+                }
+            }
+            17 | 18 if in_transaction => {
+                in_transaction = false;
+                has_savepoint = false;
+                match chance.below(3) {
+                    0 => "rollback;".to_owned(),
+                    _ => "commit;".to_owned(),
+                }
+            }
+            19 if in_transaction && !has_savepoint => {
+                has_savepoint = true;
+                "savepoint here;".to_owned()
+            }
+            19 if has_savepoint => "rollback to savepoint here;".to_owned(),
+            20 if !created.is_empty() && !in_transaction => {
+                let (name, _) = chance.pick(&created);
+                format!("refresh materialized view {name};")
+            }
+            _ => "do_nothing".to_owned(),
+        };
+        if step != "do_nothing" {
+            script += &step;
+            script += "\n";
+        }
+        if chance.one_in(4) {
+            script += "select 'same' from (select pg_sleep(0.02)) s;\n";
+        }
+        for (name, query) in &created {
+            script += &comparison(name, query);
+        }
+    }
+    if in_transaction {
+        script += "commit;\n";
+    }
+    script
+}
+
+fn comparison(name: &str, query: &str) -> String {
+    format!(
+        "select case when count(*) = 0 then 'same' else '{name} differs in rows: ' || count(*) end from (\n\
+           (select * from {name} except all select * from ({query}) q)\n\
+           union all\n\
+           (select * from ({query}) q except all select * from {name})\n\
+         ) d;\n"
+    )
+}
+
+/// Rows of some days, most of them late.
+fn insert(chance: &mut Chance) -> String {
+    let rows = if chance.one_in(5) {
+        400
+    } else {
+        1 + chance.below(40)
+    };
+    let minutes = 1 + chance.below(2000);
+    let start = chance.below(90) * 86_400;
+    let offset = chance.below(1000);
+    format!(
+        "insert into facts select nullif((g * 7 + {offset}) % 7, 6), to_timestamp(1709251200 + {start} + g * {minutes} * 6), \
+         nullif((g + {offset}) % 11, 10), (g * 3 % 1000) / 10.0, substr('abc', 1 + (g % 3)::int, 1) \
+         from generate_series(1, {rows}) as s(g);"
+    )
+}
+
+fn range(chance: &mut Chance) -> String {
+    let from = 1_709_251_200 + chance.below(90) * 86_400 + chance.below(86_400);
+    let to = from + 1 + chance.below(5 * 86_400);
+    format!("ts >= to_timestamp({from}) and ts < to_timestamp({to})")
+}
