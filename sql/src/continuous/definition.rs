@@ -176,6 +176,8 @@ impl Definition {
                 ))
                 .with_hint("first(value, time) and last(value, time) can be kept."));
             }
+            // Some functions tell only here that they cannot do what is asked.
+            function.create_accumulator().map_err(plain)?;
             let states = function.state_fields().map_err(plain)?;
             let states = states.into_iter().enumerate().map(|(s, field)| {
                 let field = field.as_ref().clone().with_name(state_name(n, s));

@@ -26,15 +26,7 @@ impl Session {
         let name = &create.name.name;
         if catalog.get(schema, name).is_some() || catalog.aggregate(schema, name).is_some() {
             self.give_back(writes);
-            let message = format!("relation \"{name}\" already exists");
-            let exists = SqlError::new(SqlState::DUPLICATE_TABLE, message);
-            if !create.if_not_exists {
-                return Err(exists);
-            }
-            self.notify(SqlError {
-                message: format!("{}, skipping", exists.message),
-                ..exists
-            });
+            self.refuse_existing(name, create.if_not_exists)?;
             return Ok(done);
         }
         let engine = self.database.engine();

@@ -30,15 +30,7 @@ impl Session {
         let name = &create.name.name;
         if catalog.get(schema, name).is_some() || catalog.aggregate(schema, name).is_some() {
             self.give_back(writes);
-            let message = format!("relation \"{}\" already exists", create.name.name);
-            let exists = SqlError::new(SqlState::DUPLICATE_TABLE, message);
-            if !create.if_not_exists {
-                return Err(exists);
-            }
-            self.notify(SqlError {
-                message: format!("{}, skipping", exists.message),
-                ..exists
-            });
+            self.refuse_existing(name, create.if_not_exists)?;
             return Ok(Outcome::Command("CREATE TABLE".into()));
         }
         for column in &create.columns {
@@ -58,6 +50,23 @@ impl Session {
             _ => e,
         })?;
         Ok(Outcome::Command("CREATE TABLE".into()))
+    }
+
+    /// A relation of that name is there: an error, or a notice.
+    ///
+    /// # Errors
+    /// 42P07 unless it may be there.
+    pub(super) fn refuse_existing(&mut self, name: &str, if_not_exists: bool) -> Result<()> {
+        let message = format!("relation \"{name}\" already exists");
+        let exists = SqlError::new(SqlState::DUPLICATE_TABLE, message);
+        if !if_not_exists {
+            return Err(exists);
+        }
+        self.notify(SqlError {
+            message: format!("{}, skipping", exists.message),
+            ..exists
+        });
+        Ok(())
     }
 
     /// The schema of a new relation.

@@ -60,6 +60,7 @@ impl Repairer {
             definitions,
             shared: shared.clone(),
             resting: HashMap::new(),
+            told: HashMap::new(),
         };
         let thread = std::thread::Builder::new()
             .name("slicedb-aggregate".into())
@@ -132,6 +133,8 @@ struct Work {
     shared: Arc<Shared>,
     /// Rounds for which aggregates rest.
     resting: HashMap<TableId, u32>,
+    /// The failures that were logged last.
+    told: HashMap<TableId, String>,
 }
 
 impl Work {
@@ -190,9 +193,17 @@ impl Work {
                         .map_err(|e| from_datafusion(e, ""))
                 });
             match self.note(entry.partials, done) {
-                Ok(outcome) => has_more |= outcome != Outcome::Nothing,
+                Ok(outcome) => {
+                    has_more |= outcome != Outcome::Nothing;
+                    self.told.remove(&entry.partials);
+                }
                 Err(e) => {
-                    warn!(aggregate = %entry.table.name, error = %e, "could not aggregate anew; queries read the rows themselves, and it will be tried again");
+                    // It may go on failing until somebody mends the row.
+                    let error = e.to_string();
+                    if self.told.get(&entry.partials) != Some(&error) {
+                        warn!(aggregate = %entry.table.name, error, "could not aggregate anew; queries read the rows themselves, and it will be tried again");
+                        self.told.insert(entry.partials, error);
+                    }
                     self.resting.insert(entry.partials, REST_ROUNDS);
                 }
             }

@@ -280,8 +280,8 @@ pub(super) fn repair(engine: &Engine, meanwhile: impl FnOnce()) {
     drop(still);
 }
 
-#[test]
-fn partials_of_one_group_become_one_row() {
+/// An engine with events and their aggregate, of which nothing is stale.
+fn with_aggregate() -> (tempfile::TempDir, Engine) {
     let dir = tempfile::TempDir::new().expect("a directory");
     let engine = super::open(Arc::new(crate::vfs::RealVfs), dir.path());
     let mut setup = engine.begin();
@@ -289,6 +289,12 @@ fn partials_of_one_group_become_one_row() {
     setup.commit_wait().expect("created");
     create(&engine);
     repair(&engine, || {});
+    (dir, engine)
+}
+
+#[test]
+fn partials_of_one_group_become_one_row() {
+    let (_dir, engine) = with_aggregate();
     for round in 0..6 {
         let rows: Vec<Row> = (0..200).map(|i| (i % 20, round, Some(i), None)).collect();
         let mut writes = engine.begin();
@@ -307,13 +313,7 @@ fn partials_of_one_group_become_one_row() {
 
 #[test]
 fn what_cannot_be_computed_is_stale() {
-    let dir = tempfile::TempDir::new().expect("a directory");
-    let engine = super::open(Arc::new(crate::vfs::RealVfs), dir.path());
-    let mut setup = engine.begin();
-    setup.put_table(super::events(TableId(1)));
-    setup.commit_wait().expect("created");
-    create(&engine);
-    repair(&engine, || {});
+    let (_dir, engine) = with_aggregate();
     let rows: Vec<Row> = vec![(1, 5, Some(POISON), None), (2, HOUR_US * 3, Some(1), None)];
     let mut writes = engine.begin();
     writes
