@@ -36,6 +36,10 @@ use crate::state::State;
 use crate::vfs::Vfs;
 use crate::{Error, Options, Result, SegmentId, TableId};
 
+/// Stacks of the engine's threads: expressions of derived tables are evaluated on them, as deep as
+/// statements may nest. Memory is taken only as deep as it is used.
+const STACK_BYTES: usize = 64 << 20;
+
 /// Commits that wait for the committer, at most.
 const QUEUE_MAX: usize = 1024;
 
@@ -420,6 +424,7 @@ fn restrict(dir: &Path) -> Result<()> {
 pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name(name.into())
+        .stack_size(STACK_BYTES)
         .spawn(run)
         .map_err(Error::io("start thread", name))
 }
