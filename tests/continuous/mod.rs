@@ -52,7 +52,7 @@ const AGGREGATES: [(&str, &str); 5] = [
 #[test]
 fn aggregates_are_their_queries() {
     let mut chance = Chance::from_environment("continuous aggregates");
-    let sequences = number("SLICEDB_FUZZ_CASES", 1000) / 300;
+    let sequences = (number("SLICEDB_FUZZ_CASES", 1000) / 300).min(100);
     for options in [&[][..], SEAL_AT_ONCE] {
         let server = Server::start_with(options);
         for _ in 0..sequences.div_ceil(2) {
