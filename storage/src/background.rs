@@ -17,7 +17,7 @@ use crate::build::{Builder, Built};
 use crate::change::Change;
 use crate::committer::{Compact, Seal, Work};
 use crate::compaction::{self, Choice, Combine};
-use crate::derived::{Part, Partials};
+use crate::derived::{Part, Partials, guarded};
 use crate::engine::{Reaped, Shared, spawn};
 use crate::moves::Sealed;
 use crate::retention;
@@ -301,7 +301,14 @@ impl Shared {
         let started = Instant::now();
         let is_stopping = || self.gauges.lock().stopping;
         let state = self.state();
-        let combine = |rows| self.derive.combine(&state, table, rows);
+        let combine = |rows: RecordBatch| {
+            let combined = guarded(|| self.derive.combine(&state, table, rows.clone()));
+            // Several partials of a group say the same as one.
+            combined.or_else(|e| {
+                warn!(%table, error = %e, "partial aggregates could not be combined");
+                Ok(rows)
+            })
+        };
         let is_combined = def.derived.is_some_and(|d| d.part == Part::Partials);
         let combine: Option<&Combine<'_>> = if is_combined { Some(&combine) } else { None };
         let merged = compaction::merge(def, &choice, &self.builder(), combine, &is_stopping)?;

@@ -155,6 +155,9 @@ impl Change {
                 return Err(changed_meanwhile());
             }
         }
+        if fit == Fit::Strict && sequence != PRIVATE && self.leaves_derived(state) {
+            return Err(changed_meanwhile());
+        }
         let mut next = State {
             sequence,
             ..state.clone()
@@ -207,6 +210,16 @@ impl Change {
             }
         }
         Ok(next)
+    }
+
+    /// Whether a table is dropped but not one that was derived from it meanwhile.
+    fn leaves_derived(&self, state: &State) -> bool {
+        let is_dropped = |id: &TableId| matches!(self.tables.get(id), Some(None));
+        let is_left = |table: &Arc<TableState>| {
+            let derived = table.def.derived;
+            derived.is_some_and(|d| is_dropped(&d.source)) && !is_dropped(&table.def.id)
+        };
+        self.tables.values().any(Option::is_none) && state.tables.values().any(is_left)
     }
 
     /// The change as frames of the log, in the order in which replay applies them.

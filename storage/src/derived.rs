@@ -17,6 +17,7 @@
 //! Storage does not know what an aggregate is: the crate above computes ([`Derive`]).
 
 use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -206,10 +207,7 @@ impl Ranges {
 
     /// The ranges around rows, given by their keys, if the source has any, and their times.
     pub fn around(keys: Option<&ArrayRef>, times: &[i64]) -> Result<Self> {
-        let slots: Vec<i64> = times
-            .iter()
-            .map(|&time| chunk_start(time, SLOT_US))
-            .collect();
+        let slots: Vec<i64> = times.iter().map(|&time| slot(time, SLOT_US)).collect();
         let by_slot = |slots: &mut dyn Iterator<Item = i64>, width: i64| {
             let distinct: HashSet<i64> = slots.collect();
             let mut distinct: Vec<i64> = distinct.into_iter().collect();
@@ -220,10 +218,10 @@ impl Ranges {
         if let Some(keys) = keys {
             let firsts = distinct_rows(keys, &slots)?;
             if firsts.len() <= RANGES_MAX {
-                let slot = |&row: &u32| slots[row as usize];
+                let of_row = |&row: &u32| slots[row as usize];
                 let times = firsts
                     .iter()
-                    .map(slot)
+                    .map(of_row)
                     .map(|from| (from, end(from, SLOT_US)));
                 let times = times.collect();
                 let keys = take(keys, &UInt32Array::from(firsts), None).map_err(cannot_mark)?;
@@ -236,7 +234,7 @@ impl Ranges {
         }
         let mut times = by_slot(&mut slots.iter().copied(), SLOT_US);
         if times.len() > RANGES_MAX {
-            let days = slots.iter().map(|&slot| chunk_start(slot, DAY_US));
+            let days = slots.iter().map(|&time| slot(time, DAY_US));
             times = by_slot(&mut days.into_iter(), DAY_US);
         }
         if times.len() > RANGES_MAX {
@@ -351,7 +349,7 @@ impl Partials {
         let tables = state.partials_of(source).into_iter();
         Partials(
             tables
-                .map(|table| (table.def.id, derive.begin(state, table.def.id)))
+                .map(|table| (table.def.id, guarded(|| derive.begin(state, table.def.id))))
                 .collect(),
         )
     }
@@ -360,7 +358,7 @@ impl Partials {
     pub(crate) fn push(&mut self, rows: &RecordBatch) {
         for (_, deriving) in &mut self.0 {
             if let Ok(computed) = deriving
-                && let Err(e) = computed.push(rows)
+                && let Err(e) = guarded(|| computed.push(rows))
             {
                 *deriving = Err(e);
             }
@@ -379,7 +377,7 @@ impl Partials {
         let times = times.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
         let mut segments = Vec::with_capacity(self.0.len());
         for (partials, deriving) in self.0 {
-            let (table, rows) = match deriving.and_then(Deriving::finish) {
+            let (table, rows) = match deriving.and_then(|d| guarded(|| d.finish())) {
                 Ok(rows) => (partials, rows),
                 Err(e) => {
                     warn!(table = %partials, error = %e, "partial aggregates could not be computed: these rows are aggregated by queries");
@@ -455,7 +453,24 @@ fn distinct_rows(keys: &ArrayRef, slots: &[i64]) -> Result<Vec<u32>> {
 
 /// The last microsecond of a slot.
 fn end(from: i64, width: i64) -> i64 {
-    from.saturating_add(width - 1)
+    match from {
+        i64::MIN | i64::MAX => from,
+        from => from.saturating_add(width - 1),
+    }
+}
+
+/// The slot of a time. Before and after all times each is one of its own.
+fn slot(time: i64, width: i64) -> i64 {
+    match time {
+        i64::MIN | i64::MAX => time,
+        time => chunk_start(time, width),
+    }
+}
+
+/// What a computation answers; a panic of it ends it and not the thread that seals.
+pub(crate) fn guarded<T>(compute: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(compute))
+        .unwrap_or_else(|_| Err(Error::Invalid("an aggregate's computation panicked".into())))
 }
 
 fn cannot_mark(error: arrow::error::ArrowError) -> Error {

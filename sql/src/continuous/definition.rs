@@ -195,6 +195,8 @@ impl Definition {
             time: reads.iter().position(|&at| at == time).unwrap_or_default(),
             has_zone,
         };
+        // A width, an origin or a zone that is none is told now and not with the first row.
+        slots.of_ranges(&[(0, 0)]).map_err(plain)?;
         Ok(Definition {
             name,
             source: parts.source,
@@ -428,6 +430,11 @@ fn parts(plan: &LogicalPlan) -> Result<Parts<'_>> {
     {
         return Err(SqlError::unsupported(
             "GROUPING SETS in a continuous aggregate",
+        ));
+    }
+    if grouping.schema.fields().len() != grouping.group_expr.len() + grouping.aggr_expr.len() {
+        return Err(refuse(
+            "grouping by the same expression twice is not supported in a continuous aggregate",
         ));
     }
     let mut filters = Vec::new();

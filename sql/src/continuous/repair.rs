@@ -194,11 +194,10 @@ fn choose(
         .into_iter()
         .filter_map(|id| state.table(id));
     let starts = tables.flat_map(|table| table.segments.iter().map(|run| run.segment.meta.chunk.0));
-    let newest = starts.filter(|start| *start <= to).max();
-    let from = match newest {
-        Some(start) => definition.reach((start, start))?.0,
-        None => i64::MIN,
-    };
+    // A start whose slot cannot be told is one at the end of all times.
+    let slot = |start: i64| Some(definition.slots.of_ranges(&[(start, start)]).ok()?[0].0);
+    let from = starts.filter(|start| *start <= to).filter_map(slot).max();
+    let from = from.unwrap_or(i64::MIN);
     let mut piece = Piece {
         entries: Vec::new(),
         left: Vec::new(),

@@ -9,8 +9,10 @@ use arrow::array::{
     Array, ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray, new_null_array,
 };
 use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
-use datafusion::common::{Result, internal_err};
+use datafusion::common::{DataFusionError, Result};
 use datafusion::physical_plan::PhysicalExpr;
+
+use crate::error::{SqlError, SqlState};
 
 const DAY_US: i64 = 86_400_000_000;
 /// 2 to the power of this is more than a century in microseconds.
@@ -56,7 +58,9 @@ impl Slots {
         let rows = RecordBatch::try_new(schema, columns.collect())?;
         let slots = self.expr.evaluate(&rows)?.into_array(times.len())?;
         if slots.null_count() > 0 || !matches!(slots.data_type(), DataType::Timestamp(..)) {
-            return internal_err!("the slot of a time is no time");
+            let message = "the time bucket of a time is no time";
+            let error = SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message);
+            return Err(DataFusionError::External(Box::new(error)));
         }
         Ok(slots
             .as_primitive::<TimestampMicrosecondType>()
@@ -67,11 +71,15 @@ impl Slots {
     /// The first and the last slot that each of some ranges of times meets, both ends included.
     pub(super) fn of_ranges(&self, ranges: &[(i64, i64)]) -> Result<Vec<(i64, i64)>> {
         let wider = if self.has_zone { DAY_US } else { 0 };
-        let from = ranges.iter().map(|range| range.0.saturating_sub(wider));
-        let to = ranges.iter().map(|range| range.1.saturating_add(wider));
-        let times: Vec<i64> = from.chain(to).collect();
         // What is beyond all times is beyond all slots.
         let is_end = |time: i64| matches!(time, i64::MIN | i64::MAX);
+        let moved = |time: i64, by: i64| match is_end(time) {
+            true => time,
+            false => time.saturating_add(by),
+        };
+        let from = ranges.iter().map(|range| moved(range.0, -wider));
+        let to = ranges.iter().map(|range| moved(range.1, wider));
+        let times: Vec<i64> = from.chain(to).collect();
         let inner: Vec<i64> = times
             .iter()
             .map(|&t| if is_end(t) { 0 } else { t })
@@ -105,7 +113,10 @@ impl Slots {
             .map(|n| slot.saturating_add(1 << n))
             .collect();
         loop {
-            let slots = self.of(&guesses)?;
+            // At the end of all times there is none.
+            let Ok(slots) = self.of(&guesses) else {
+                return Ok(i64::MAX);
+            };
             let later = slots.iter().position(|other| *other > slot);
             let Some(later) = later else {
                 // Longer than a century: nobody asks for its end.
@@ -118,9 +129,9 @@ impl Slots {
             if outside - inside <= 1 {
                 return Ok(inside);
             }
-            let step = (outside - inside) / GUESSES + 1;
+            let step = outside.saturating_sub(inside) / GUESSES + 1;
             guesses = (1..=GUESSES)
-                .map(|n| (inside + n * step).min(outside))
+                .map(|n| inside.saturating_add(n.saturating_mul(step)).min(outside))
                 .collect();
         }
     }

@@ -7,7 +7,7 @@ use slicedb_storage::derived::{self, Ranges};
 
 use super::outcome::{Interrupt, unless};
 use super::{Outcome, OutputColumn, Session};
-use crate::catalog::{AggregateEntry, AggregateQuery, Catalog, ColumnEntry, PUBLIC};
+use crate::catalog::{AggregateEntry, AggregateQuery, Catalog, ColumnEntry, PUBLIC, record_name};
 use crate::dialect::{CreateAggregate, DropAggregate, OptionValue, TableName};
 use crate::error::{Result, SqlError, SqlState};
 
@@ -57,6 +57,8 @@ impl Session {
         writes.put_table(definition.table(partials)?);
         writes.put_table(derived::stale_def(stale, partials, &source.def)?);
         writes.put_record(&view, &entry.record_name(), Some(entry.record()));
+        // A table of the same name that is created meanwhile is a conflict.
+        writes.put_record(&view, &record_name(schema, name), None);
         // The same record again: a table that is dropped meanwhile is a conflict.
         writes.put_record(&view, &source.record_name(), Some(source.record()));
         let view = self.view_for(&mut writes)?;

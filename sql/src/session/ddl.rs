@@ -42,6 +42,8 @@ impl Session {
         let entry = define(create, self.database.engine().new_table_id())?;
         writes.put_table((*entry.def).clone());
         writes.put_record(&view, &entry.record_name(), Some(entry.record()));
+        // An aggregate of the same name that is created meanwhile is a conflict.
+        writes.put_record(&view, &format!("aggregate/{schema}/{name}"), None);
         self.finish_write(writes).await.map_err(|e| match e.state {
             SqlState::SERIALIZATION_FAILURE if self.is_autocommit() => {
                 let message = format!("relation \"{}\" already exists", create.name.name);

@@ -2,6 +2,7 @@
 //! go on meanwhile, and looks for work every now and then.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -189,8 +190,12 @@ impl Work {
                 .of_state(&entry, &state)
                 .and_then(|definition| {
                     let is_stopping = || self.shared.state.lock().is_stopping;
-                    repair::piece(&self.engine, &entry, &definition, &is_stopping)
-                        .map_err(|e| from_datafusion(e, ""))
+                    let piece = || repair::piece(&self.engine, &entry, &definition, &is_stopping);
+                    // A panic ends the piece and not the thread.
+                    match catch_unwind(AssertUnwindSafe(piece)) {
+                        Ok(done) => done.map_err(|e| from_datafusion(e, "")),
+                        Err(_) => Err(SqlError::internal("an aggregate's computation panicked")),
+                    }
                 });
             match self.note(entry.partials, done) {
                 Ok(outcome) => {
