@@ -9,16 +9,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, DFSchema, internal_datafusion_err};
-use datafusion::datasource::{provider_as_source, source_as_provider};
+use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::execution_props::ExecutionProps;
-use datafusion::logical_expr::{
-    Aggregate, AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, Volatility, col,
-};
+use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, col};
 use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
 use datafusion::physical_expr::planner::create_physical_expr;
 use datafusion::physical_expr::utils::conjunction;
@@ -28,11 +26,11 @@ use slicedb_storage::table::DAY_US;
 use slicedb_storage::{Derived, Layout, Part, TableDef, TableId, TableState};
 
 use super::merge::Merge;
+use super::parts::{check_volatility, divides_time, find_grouping, parts, refuse};
 use super::slots::Slots;
 use super::stale::Stale;
 use crate::catalog::TableEntry;
-use crate::error::{Result, SqlError, SqlState};
-use crate::plan::SliceTable;
+use crate::error::{Result, SqlError};
 use crate::plan::errors::from_datafusion;
 
 /// Partials are divided by weeks: one merchant's dashboard opens few of them.
@@ -83,14 +81,6 @@ pub(super) struct KeptAggregate {
     pub(super) filter: Option<Arc<dyn PhysicalExpr>>,
     /// Its columns of partials.
     pub(super) states: Vec<FieldRef>,
-}
-
-/// The parts of a definition's plan.
-struct Parts<'a> {
-    grouping: &'a Aggregate,
-    /// The conditions between grouping and table.
-    filters: Vec<&'a Expr>,
-    source: Arc<TableEntry>,
 }
 
 impl Definition {
@@ -378,11 +368,6 @@ impl Definition {
     }
 }
 
-/// 0A000 in TimescaleDB's words.
-fn refuse(message: impl Into<String>) -> SqlError {
-    SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message)
-}
-
 fn key_name(n: usize) -> String {
     format!("key{n}")
 }
@@ -395,159 +380,8 @@ fn answer_name(n: usize) -> String {
     format!("answer{n}")
 }
 
-fn plain(error: DataFusionError) -> SqlError {
+pub(super) fn plain(error: DataFusionError) -> SqlError {
     from_datafusion(error, "")
-}
-
-fn find_grouping(plan: &LogicalPlan) -> Option<&Aggregate> {
-    match plan {
-        LogicalPlan::Aggregate(grouping) => Some(grouping),
-        LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) => {
-            find_grouping(plan.inputs()[0])
-        }
-        _ => None,
-    }
-}
-
-/// Takes a plan apart.
-fn parts(plan: &LogicalPlan) -> Result<Parts<'_>> {
-    let mut above = plan;
-    let grouping = loop {
-        match above {
-            LogicalPlan::Aggregate(grouping) => break grouping,
-            LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) => {
-                check_subqueries(above)?;
-                above.expressions().iter().try_for_each(check_volatility)?;
-                above = above.inputs()[0];
-            }
-            other => return Err(refused(other)),
-        }
-    };
-    if grouping
-        .group_expr
-        .iter()
-        .any(|e| matches!(e, Expr::GroupingSet(_)))
-    {
-        return Err(SqlError::unsupported(
-            "GROUPING SETS in a continuous aggregate",
-        ));
-    }
-    if grouping.schema.fields().len() != grouping.group_expr.len() + grouping.aggr_expr.len() {
-        return Err(refuse(
-            "grouping by the same expression twice is not supported in a continuous aggregate",
-        ));
-    }
-    let mut filters = Vec::new();
-    let mut below = grouping.input.as_ref();
-    let source = loop {
-        check_subqueries(below)?;
-        match below {
-            LogicalPlan::Filter(filter) => {
-                filters.push(&filter.predicate);
-                below = filter.input.as_ref();
-            }
-            LogicalPlan::SubqueryAlias(alias) => below = alias.input.as_ref(),
-            LogicalPlan::TableScan(scan) => {
-                let provider = source_as_provider(&scan.source).map_err(plain)?;
-                match provider.downcast_ref::<SliceTable>() {
-                    Some(table) if table.entry().is_time_series() => break table.entry().clone(),
-                    _ => return Err(not_a_hypertable()),
-                }
-            }
-            other => return Err(refused(other)),
-        }
-    };
-    check_subqueries(&LogicalPlan::Aggregate(grouping.clone()))?;
-    Ok(Parts {
-        grouping,
-        filters,
-        source,
-    })
-}
-
-fn not_a_hypertable() -> SqlError {
-    let message = "invalid continuous aggregate view";
-    refuse(message).with_detail("Its FROM clause must name one time-series table.")
-}
-
-fn refused(plan: &LogicalPlan) -> SqlError {
-    let what = match plan {
-        LogicalPlan::Join(_) => "a join",
-        LogicalPlan::Sort(_) => "ORDER BY",
-        LogicalPlan::Limit(_) => "LIMIT",
-        LogicalPlan::Distinct(_) => "DISTINCT",
-        LogicalPlan::Window(_) => "a window function",
-        LogicalPlan::Union(_) => "UNION",
-        LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_) => "a subquery in FROM",
-        LogicalPlan::TableScan(_) => {
-            return refuse("invalid continuous aggregate view")
-                .with_detail("It needs GROUP BY with a time bucket.");
-        }
-        _ => "a query of this form",
-    };
-    SqlError::unsupported(format!("{what} in a continuous aggregate"))
-}
-
-fn check_subqueries(plan: &LogicalPlan) -> Result<()> {
-    let mut found = false;
-    let _ = plan.apply_subqueries(|_| {
-        found = true;
-        Ok(TreeNodeRecursion::Stop)
-    });
-    match found {
-        true => Err(SqlError::unsupported(
-            "a subquery in a continuous aggregate",
-        )),
-        false => Ok(()),
-    }
-}
-
-/// What differs from one moment to the next cannot be kept.
-fn check_volatility(expr: &Expr) -> Result<()> {
-    let varies = |expr: &Expr| {
-        Ok(match expr {
-            Expr::ScalarFunction(function) => {
-                function.func.signature().volatility != Volatility::Immutable
-            }
-            _ => false,
-        })
-    };
-    match expr.exists(varies).map_err(plain)? {
-        false => Ok(()),
-        true => Err(
-            refuse("only immutable functions supported in continuous aggregate view")
-                .with_hint("Leave out now(), random() and the like: their answers do not stay."),
-        ),
-    }
-}
-
-/// Whether an expression divides the source's time into buckets, and if so whether in the local
-/// time of a zone.
-fn divides_time(expr: &Expr, schema: &DFSchema, time: usize) -> Option<bool> {
-    let Expr::ScalarFunction(call) = expr.clone().unalias() else {
-        return None;
-    };
-    let is_time = |arg: &Expr| match arg {
-        Expr::Column(column) => schema.maybe_index_of_column(column) == Some(time),
-        _ => false,
-    };
-    let others_constant = || {
-        call.args
-            .iter()
-            .all(|arg| is_time(arg) || arg.column_refs().is_empty())
-    };
-    if call.name() != "time_bucket" || !call.args.get(1).is_some_and(is_time) || !others_constant()
-    {
-        return None;
-    }
-    let has_zone = call.args.get(2).is_some_and(|arg| match arg {
-        Expr::Literal(value, _) => matches!(
-            value.data_type(),
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
-        ),
-        _ => true,
-    });
-    Some(has_zone)
 }
 
 /// An expression whose columns are named by themselves.

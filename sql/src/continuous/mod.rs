@@ -11,20 +11,22 @@
 //!
 //! | file | answers |
 //! |---|---|
-//! | [`definition`] | which queries can be kept, and what of them |
+//! | [`parts`] | which queries can be kept |
+//! | [`definition`] | what of them is kept, and the query over it |
 //! | [`phase`] | rows → partials, partials → one of each group |
 //! | [`merge`] | the aggregate functions over partials |
 //! | [`slots`] | which buckets a range of time meets |
 //! | [`stale`] | which partials are not to be trusted |
-//! | [`relation`], [`fresh`] | all partials of a state, kept and computed, as a table to DataFusion |
+//! | [`relation`], [`scan`] | all partials of a state, kept and computed, as a table to DataFusion |
 //! | [`repair`] | computing anew what is stale, piece by piece |
 
 pub(crate) mod definition;
-mod fresh;
 mod merge;
+mod parts;
 mod phase;
 mod relation;
 pub(crate) mod repair;
+mod scan;
 mod slots;
 mod stale;
 

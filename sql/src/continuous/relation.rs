@@ -13,7 +13,7 @@ use slicedb_storage::scan::Place;
 use slicedb_storage::{Scan, ScanRequest, State};
 
 use super::Definition;
-use super::fresh::PartialsScan;
+use super::scan::PartialsScan;
 use super::stale::{Stale, external};
 use crate::catalog::AggregateEntry;
 use crate::plan::pushdown::{self, Support};

@@ -344,7 +344,9 @@ impl Session {
         }
         let database = self.database.clone();
         let work = async move {
-            database.engine().seal()?;
+            let engine = database.engine().clone();
+            let sealed = tokio::task::spawn_blocking(move || engine.seal()).await;
+            sealed.map_err(|e| SqlError::internal(e.to_string()))??;
             database.repairer().settle(source, database.engine()).await
         };
         unless(interrupt, self.database.runtime().run(work)).await

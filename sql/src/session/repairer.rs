@@ -185,18 +185,15 @@ impl Work {
                 *rounds -= 1;
                 continue;
             }
-            let done = self
-                .definitions
-                .of_state(&entry, &state)
-                .and_then(|definition| {
-                    let is_stopping = || self.shared.state.lock().is_stopping;
-                    let piece = || repair::piece(&self.engine, &entry, &definition, &is_stopping);
-                    // A panic ends the piece and not the thread.
-                    match catch_unwind(AssertUnwindSafe(piece)) {
-                        Ok(done) => done.map_err(|e| from_datafusion(e, "")),
-                        Err(_) => Err(SqlError::internal("an aggregate's computation panicked")),
-                    }
-                });
+            let piece = || {
+                let definition = self.definitions.of_state(&entry, &state)?;
+                let is_stopping = || self.shared.state.lock().is_stopping;
+                repair::piece(&self.engine, &entry, &definition, &is_stopping)
+                    .map_err(|e| from_datafusion(e, ""))
+            };
+            // A panic ends the piece and not the thread.
+            let done = catch_unwind(AssertUnwindSafe(piece))
+                .unwrap_or_else(|_| Err(SqlError::internal("an aggregate's computation panicked")));
             match self.note(entry.partials, done) {
                 Ok(outcome) => {
                     has_more |= outcome != Outcome::Nothing;

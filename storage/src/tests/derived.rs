@@ -292,16 +292,39 @@ fn with_aggregate() -> (tempfile::TempDir, Engine) {
     (dir, engine)
 }
 
+fn insert(engine: &Engine, rows: &[Row]) {
+    let mut writes = engine.begin();
+    writes
+        .append(TableId(1), super::batch(rows))
+        .expect("appended");
+    writes.commit_wait().expect("committed");
+}
+
+#[test]
+fn a_table_is_not_dropped_under_an_aggregate_that_was_created_meanwhile() {
+    let dir = tempfile::TempDir::new().expect("a directory");
+    let engine = super::open(Arc::new(crate::vfs::RealVfs), dir.path());
+    let mut setup = engine.begin();
+    setup.put_table(super::events(TableId(1)));
+    setup.commit_wait().expect("created");
+    let mut drop_alone = engine.begin();
+    drop_alone.drop_table(TableId(1));
+    create(&engine);
+    let refused = drop_alone.commit_wait();
+    assert!(matches!(refused, Err(Error::Conflict(_))), "{refused:?}");
+    let mut drop_all = engine.begin();
+    for table in [TableId(1), PARTIALS, STALE] {
+        drop_all.drop_table(table);
+    }
+    drop_all.commit_wait().expect("dropped together");
+}
+
 #[test]
 fn partials_of_one_group_become_one_row() {
     let (_dir, engine) = with_aggregate();
     for round in 0..6 {
         let rows: Vec<Row> = (0..200).map(|i| (i % 20, round, Some(i), None)).collect();
-        let mut writes = engine.begin();
-        writes
-            .append(TableId(1), super::batch(&rows))
-            .expect("appended");
-        writes.commit_wait().expect("committed");
+        insert(&engine, &rows);
         engine.seal().expect("sealed");
     }
     let partials = |engine: &Engine| engine.state().table(PARTIALS).map(|t| t.rows());
@@ -315,11 +338,7 @@ fn partials_of_one_group_become_one_row() {
 fn what_cannot_be_computed_is_stale() {
     let (_dir, engine) = with_aggregate();
     let rows: Vec<Row> = vec![(1, 5, Some(POISON), None), (2, HOUR_US * 3, Some(1), None)];
-    let mut writes = engine.begin();
-    writes
-        .append(TableId(1), super::batch(&rows))
-        .expect("appended");
-    writes.commit_wait().expect("committed");
+    insert(&engine, &rows);
     engine.seal().expect("sealed all the same");
     assert_exact(&engine.state(), &rows, "after the seal");
     let (stale, _) = stale(&engine.state());
@@ -342,11 +361,7 @@ fn retention_leaves_the_aggregate_and_waits_for_what_is_stale() {
     setup.commit_wait().expect("created");
     create(&engine);
     let rows: Vec<Row> = (0..100).map(|i| (i % 7, i, Some(i), None)).collect();
-    let mut writes = engine.begin();
-    writes
-        .append(TableId(1), super::batch(&rows))
-        .expect("appended");
-    writes.commit_wait().expect("committed");
+    insert(&engine, &rows);
     engine.seal().expect("sealed");
     engine.expire().expect("nothing is dropped");
     let raw = |engine: &Engine| engine.state().table(TableId(1)).map(|t| t.rows());
@@ -367,11 +382,7 @@ fn retention_leaves_the_aggregate_and_waits_for_what_is_stale() {
         .collect();
     assert_eq!(gone, [true]);
     let late: Vec<Row> = vec![(1, 7, Some(1), None)];
-    let mut writes = engine.begin();
-    writes
-        .append(TableId(1), super::batch(&late))
-        .expect("late rows come in");
-    writes.commit_wait().expect("committed");
+    insert(&engine, &late);
     let mut writes = engine.begin();
     let view = writes.view(None).expect("a view");
     let found = super::scan(&view.state, TableId(1), ScanRequest::default());
