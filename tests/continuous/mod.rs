@@ -1,7 +1,7 @@
 //! Continuous aggregates against their queries over the rows.
 //!
 //! A sequence is a table, some aggregates over it, and random changes: rows of now and of long ago,
-//! twice the same, deleted, changed, truncated, in transactions that commit, roll back or go back to
+//! twice the same, deleted, changed, truncated, their reference rows changed, in transactions that commit, roll back or go back to
 //! a savepoint. After every step each aggregate must be what its query is over the rows, in one
 //! statement and so at one instant, while background work seals, merges and repairs all the time;
 //! inside transactions too.
@@ -18,7 +18,7 @@ mod readers;
 const STEPS: usize = 50;
 
 /// Aggregates by name. Sums of floats differ in their last digits with the order of the rows.
-const AGGREGATES: [(&str, &str); 5] = [
+const AGGREGATES: [(&str, &str); 8] = [
     (
         "hourly",
         "select time_bucket('1 hour', ts) as bucket, k, count(*) as n, count(a), sum(a), avg(a), min(a), max(x),
@@ -47,6 +47,43 @@ const AGGREGATES: [(&str, &str); 5] = [
            first(ts, ts), last(ts, ts)
          from facts group by 1, 2",
     ),
+    (
+        "placed",
+        "select time_bucket('3 hours', f.ts) as bucket, coalesce(p.region, f.s) as region, count(*) as n, sum(f.x),
+           count(*) filter (where p.id is not null and f.a > 3) as matched, max(a) filter (where p.region = 'north')
+         from facts f left join places p on p.id = f.k where f.a is not null group by 1, 2",
+    ),
+    (
+        "own_days",
+        "select time_bucket('1 day', ts, zone) as day, region, count(*) as n, sum(a), count(distinct s)
+         from facts join places on k = id and s <> 'b' group by 1, 2",
+    ),
+    (
+        OVER_HOURS,
+        "select time_bucket('1 day', bucket) as day, p.region, sum(n) as n, sum(total) as total, min(min), max(max),
+           bool_and(positive), count(distinct k) from hourly left join places p on p.id = k group by 1, 2",
+    ),
+];
+
+/// Queries over the table, which may be answered from an aggregate. Over a subquery they are not.
+const QUERIES: [&str; 6] = [
+    "select time_bucket('1 day', ts) as day, k % 3 as rest, count(*) as n, sum(a), avg(a), max(x), count(distinct s)
+     from {} f where {times} group by 1, 2",
+    "select date_trunc('hour', ts) as hour, count(*) as n, sum(x) filter (where k > 2) as some from {} f group by 1",
+    "select sum(a), bool_or(s = 'b'), min(a), count(*) as n from {} f where k = 3 and {times}",
+    "select count(*) as n, max(ts), min(s) from {} f where {times} and ts <= to_timestamp(1714051248)",
+    "select f.k, count(*) + 1 as n from {} f where f.s <> 'c' and {times} group by f.k having sum(f.x) > 3",
+    "select k % 2 as parity, first(ts, ts), last(ts, ts) from {} f where k % 2 = 1 and {times} group by 1",
+];
+
+/// It reads from the first of them.
+const OVER_HOURS: &str = "over_hours";
+const ZONES: [&str; 5] = [
+    "'UTC'",
+    "'America/St_Johns'",
+    "'Asia/Kathmandu'",
+    "'Europe/Berlin'",
+    "null",
 ];
 
 #[test]
@@ -81,16 +118,23 @@ fn sequence(chance: &mut Chance) -> String {
         set client_min_messages = warning;\n\
         drop table if exists facts cascade;\n\
         create table facts (k bigint, ts timestamptz not null, a int, x numeric(10,2), s text) \
-        with (tsdb.hypertable, tsdb.partition_column = 'ts', tsdb.segmentby = 'k');\n"
+        with (tsdb.hypertable, tsdb.partition_column = 'ts', tsdb.segmentby = 'k');\n\
+        drop table if exists places cascade;\n\
+        create table places (id bigint primary key, region text, zone text);\n\
+        insert into places values (1, 'north', 'UTC'), (2, 'south', 'Australia/Lord_Howe'), (3, 'north', null);\n"
         .to_owned();
     let mut created = Vec::new();
     let mut left: Vec<_> = AGGREGATES.to_vec();
     let mut in_transaction = false;
     let mut has_savepoint = false;
     for _ in 0..STEPS {
-        let step = match chance.below(24) {
+        let step = match chance.below(26) {
             0..3 if !left.is_empty() && !in_transaction => {
-                let (name, query) = left.remove(chance.below(left.len() as u64) as usize);
+                let mut at = chance.below(left.len() as u64) as usize;
+                if left[at].0 == OVER_HOURS && left[0] == AGGREGATES[0] {
+                    at = 0;
+                }
+                let (name, query) = left.remove(at);
                 created.push((name, query));
                 format!("create materialized view {name} with (timescaledb.continuous) as {query};")
             }
@@ -136,6 +180,17 @@ fn sequence(chance: &mut Chance) -> String {
                 let (name, _) = chance.pick(&created);
                 format!("refresh materialized view {name};")
             }
+            21 => format!(
+                "insert into places values ({}, 'east', {}) on conflict (id) do update set region = 'west';",
+                chance.below(6),
+                chance.pick(&ZONES)
+            ),
+            22 => format!(
+                "update places set zone = {} where id = {};",
+                chance.pick(&ZONES),
+                chance.below(6)
+            ),
+            23 => format!("delete from places where id = {};", chance.below(6)),
             _ => "do_nothing".to_owned(),
         };
         if step != "do_nothing" {
@@ -148,6 +203,12 @@ fn sequence(chance: &mut Chance) -> String {
         for (name, query) in &created {
             script += &comparison(name, query);
         }
+        if !created.is_empty() {
+            let query = chance.pick(&QUERIES).replace("{times}", &range(chance));
+            let own = format!("({}) q", query.replace("{}", "facts"));
+            let of_rows = query.replace("{}", "(select * from facts)");
+            script += &comparison(&own, &of_rows);
+        }
     }
     if in_transaction {
         script += "commit;\n";
@@ -156,8 +217,9 @@ fn sequence(chance: &mut Chance) -> String {
 }
 
 fn comparison(name: &str, query: &str) -> String {
+    let quoted = name.replace('\'', "''");
     format!(
-        "select case when count(*) = 0 then 'same' else '{name} differs in rows: ' || count(*) end from (\n\
+        "select case when count(*) = 0 then 'same' else '{quoted} differs in rows: ' || count(*) end from (\n\
            (select * from {name} except all select * from ({query}) q)\n\
            union all\n\
            (select * from ({query}) q except all select * from {name})\n\

@@ -24,6 +24,19 @@ pub struct AggregateEntry {
     pub partials: TableId,
     /// Where it is told which of them are stale.
     pub stale: TableId,
+    /// What the names in its query stand for.
+    pub reads: Vec<Read>,
+}
+
+/// A name in a query and what it stands for: tables may be renamed later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Read {
+    /// The schema that it was looked for in.
+    pub schema: String,
+    /// The name.
+    pub name: String,
+    /// The table; of an aggregate the table of its partials.
+    pub table: TableId,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -34,6 +47,8 @@ struct Record {
     source: TableId,
     partials: TableId,
     stale: TableId,
+    #[serde(default)]
+    reads: Vec<Read>,
     /// A table definition with its columns.
     columns: serde_json::Value,
 }
@@ -69,7 +84,13 @@ impl AggregateEntry {
             source: query.source,
             partials: query.partials,
             stale: query.stale,
+            reads: query.reads,
         })
+    }
+
+    /// Whether its query names a table, or an aggregate by the table of its partials.
+    pub fn reads_from(&self, table: TableId) -> bool {
+        self.source == table || self.reads.iter().any(|read| read.table == table)
     }
 
     /// Reads a record.
@@ -80,7 +101,11 @@ impl AggregateEntry {
         state: &State,
     ) -> Result<Self, String> {
         let record: Record = serde_json::from_slice(value).map_err(|e| e.to_string())?;
-        for table in [record.source, record.partials, record.stale] {
+        let read = record.reads.iter().map(|read| read.table);
+        for table in [record.source, record.partials, record.stale]
+            .into_iter()
+            .chain(read)
+        {
             if state.table(table).is_none() {
                 return Err(format!("table {table} is missing"));
             }
@@ -107,6 +132,7 @@ impl AggregateEntry {
             source: record.source,
             partials: record.partials,
             stale: record.stale,
+            reads: record.reads,
         })
     }
 
@@ -124,6 +150,7 @@ impl AggregateEntry {
             source: self.source,
             partials: self.partials,
             stale: self.stale,
+            reads: self.reads.clone(),
             // A definition is JSON already.
             columns: serde_json::from_slice(&self.table.def.encode()).unwrap_or_default(),
         };
@@ -135,6 +162,8 @@ impl AggregateEntry {
 /// What a new continuous aggregate computes, and the tables that keep it.
 #[derive(Debug)]
 pub struct AggregateQuery {
+    /// What the names in it stand for.
+    pub reads: Vec<Read>,
     /// Its text.
     pub text: String,
     /// The time zone in which it is read.

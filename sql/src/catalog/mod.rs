@@ -19,7 +19,7 @@ use crate::dialect::TableName;
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::PgType;
 
-pub use aggregate::{AggregateEntry, AggregateQuery};
+pub use aggregate::{AggregateEntry, AggregateQuery, Read};
 pub(crate) use provider::CatalogView;
 
 /// The schema of tables whose name has none.
@@ -145,6 +145,23 @@ impl Catalog {
     /// All continuous aggregates, by schema and name.
     pub fn aggregates(&self) -> impl Iterator<Item = &Arc<AggregateEntry>> {
         self.aggregates.values()
+    }
+
+    /// The aggregates that read from a table, or from an aggregate by the table of its partials,
+    /// and those that read from them.
+    pub fn dependents(&self, table: TableId) -> Vec<&Arc<AggregateEntry>> {
+        let mut found: Vec<&Arc<AggregateEntry>> = Vec::new();
+        loop {
+            let depends = |a: &AggregateEntry| {
+                a.reads_from(table) || found.iter().any(|f| a.reads_from(f.partials))
+            };
+            let is_new =
+                |a: &&Arc<AggregateEntry>| !found.iter().any(|f| Arc::ptr_eq(f, a)) && depends(a);
+            let Some(next) = self.aggregates().find(is_new) else {
+                return found;
+            };
+            found.push(next);
+        }
     }
 
     /// Whatever has columns: the tables, then the continuous aggregates.

@@ -1,9 +1,9 @@
 //! What of a query is kept, and the query over what is kept.
 //!
 //! The analyzed plan of a definition is a projection over a grouping over one time-series table,
-//! with filters in between. The grouping is cut in two: its first half makes the partials
-//! ([`super::Phase`]), its second half merges them and stands in its place in the plan. What is above
-//! (HAVING, the select list) stays as it was.
+//! with filters in between, or over its join with reference tables. The grouping is cut in two: its
+//! first half makes the partials ([`super::Phase`]), its second half merges them and stands in its
+//! place in the plan ([`super::above`]). What is above (HAVING, the select list) stays as it was.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,22 +11,20 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::common::{Column, DFSchema, internal_datafusion_err};
-use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::execution_props::ExecutionProps;
-use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, col};
-use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
-use datafusion::physical_expr::planner::create_physical_expr;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::utils::conjunction;
 use datafusion::physical_plan::PhysicalExpr;
 use parking_lot::Mutex;
 use slicedb_storage::table::DAY_US;
 use slicedb_storage::{Derived, Layout, Part, TableDef, TableId, TableState};
 
-use super::merge::Merge;
-use super::parts::{check_volatility, divides_time, find_grouping, parts, refuse};
+use super::above::{Above, Placed, filled};
+use super::answering::Shape;
+use super::below::{Below, unqualified};
+use super::keys::key_name;
+use super::parts::{divides_time, parts, refuse};
 use super::slots::Slots;
 use super::stale::Stale;
 use crate::catalog::TableEntry;
@@ -39,10 +37,10 @@ const CHUNK_US: i64 = 7 * DAY_US;
 /// A definition that can be kept.
 #[derive(Debug)]
 pub(crate) struct Definition {
-    /// Tells it from all others.
-    name: String,
     /// The table whose rows are aggregated.
     pub(crate) source: Arc<TableEntry>,
+    /// The tables that its rows are joined with.
+    pub(crate) references: Vec<Arc<TableEntry>>,
     /// Positions of the source's columns that it reads.
     pub(crate) reads: Vec<usize>,
     /// These columns, as the expressions below see them.
@@ -59,8 +57,10 @@ pub(crate) struct Definition {
     pub(super) slot: usize,
     /// Which of the keys is the source's key.
     pub(super) key: Option<usize>,
-    /// The definition's plan.
-    plan: LogicalPlan,
+    /// The query over partials.
+    above: LogicalPlan,
+    /// What it is made of, for queries over the source.
+    pub(super) shape: Shape,
     /// What was stale when it was asked last, with the table that told so.
     pub(super) stale: Mutex<Option<(Arc<TableState>, Arc<Stale>)>>,
 }
@@ -90,115 +90,105 @@ impl Definition {
     /// 0A000 with the reason when it cannot be kept.
     pub(crate) fn compile(name: String, plan: LogicalPlan) -> Result<Definition> {
         let parts = parts(&plan)?;
-        let grouping = parts.grouping;
-        let whole = grouping.input.schema().clone();
-        let expressions = || {
-            let exprs = grouping.group_expr.iter().chain(&grouping.aggr_expr);
-            exprs.chain(parts.filters.iter().copied())
-        };
-        expressions().try_for_each(check_volatility)?;
-        let mut reads = BTreeSet::new();
-        for expr in expressions() {
-            for column in expr.column_refs() {
-                // Filters below an alias name the table by itself.
-                let at = whole.maybe_index_of_column(column);
-                let at = at.or_else(|| parts.source.column(column.name()));
-                reads.extend(at);
-            }
-        }
-        let time = parts.source.def.time_column().unwrap_or_default();
-        reads.insert(time);
-        let reads: Vec<usize> = reads.into_iter().collect();
-        let projected = |schema: &DFSchema| -> Result<DFSchema> {
-            let fields = reads.iter().map(|&at| {
-                let (qualifier, field) = schema.qualified_field(at);
-                (qualifier.cloned(), field.clone())
-            });
-            let metadata = schema.metadata().clone();
-            DFSchema::new_with_metadata(fields.collect(), metadata).map_err(plain)
-        };
-        let schema = projected(&whole)?;
-        let input: SchemaRef = Arc::new(schema.as_arrow().clone());
-        let props = ExecutionProps::new();
-        let physical = |expr: &Expr, schema: &DFSchema| {
-            create_physical_expr(expr, schema, &props, &Default::default()).map_err(plain)
-        };
-        let mut filters = Vec::new();
-        for filter in &parts.filters {
-            let plain_names = unqualified(filter)?;
-            filters.push(physical(&plain_names, &bare(&schema)?)?);
-        }
-        let mut keys = Vec::with_capacity(grouping.group_expr.len());
-        let (mut slot, mut key, mut has_zone) = (None, None, false);
-        for (n, expr) in grouping.group_expr.iter().enumerate() {
-            let (_, field) = grouping.schema.qualified_field(n);
-            keys.push(KeptKey {
-                field: Arc::new(field.as_ref().clone().with_name(key_name(n))),
-                expr: physical(expr, &schema)?,
-            });
-            if let Some(zoned) = divides_time(expr, &whole, time) {
-                slot.get_or_insert(n);
+        let source = &parts.source;
+        let time = source.entry.def.time_column().unwrap_or_default();
+        let mut above = Above::new(&name, &parts, time);
+        let (mut slot, mut has_zone) = (None, false);
+        for expr in &parts.grouping.group_expr {
+            let key = above.group_by(expr)?;
+            if let (Some(key), Some(zoned)) = (key, divides_time(expr, source.schema, time)) {
+                slot.get_or_insert(key);
                 has_zone |= zoned;
             }
-            if let Expr::Column(column) = expr.clone().unalias()
-                && whole.maybe_index_of_column(&column) == parts.source.def.key_column()
-                && parts.source.def.key_column().is_some()
-            {
+        }
+        let calls = parts.grouping.aggr_expr.iter().map(|expr| {
+            let Expr::AggregateFunction(mut call) = expr.clone().unalias() else {
+                return Err(SqlError::internal("an aggregate is no call of a function"));
+            };
+            if !call.params.args.iter().all(|arg| source.covers(arg)) {
+                let name = call.func.name();
+                return Err(refuse(format!(
+                    "{name} of a joined table's columns is not supported in a continuous aggregate"
+                ))
+                .with_hint(
+                    "Aggregate columns of the time-series table; group by those of joined tables.",
+                ));
+            }
+            let below = above.count_if(call.params.filter.as_deref())?;
+            call.params.filter = below.map(Box::new);
+            Ok(Expr::AggregateFunction(call))
+        });
+        let calls = calls.collect::<Result<Vec<_>>>()?;
+        above.join()?;
+        let slot = match slot {
+            Some(slot) => slot,
+            None if above.has_zoned_bucket() => above.keys.quarter()?,
+            None => {
+                let message = "continuous aggregate view must include a valid time bucket function";
+                return Err(refuse(message).with_hint(
+                    "Group by time_bucket(width, the time column), with a constant width.",
+                ));
+            }
+        };
+
+        let below = Below::new(source, time, above.keys.exprs.iter().chain(&calls))?;
+        let mut filters = Vec::new();
+        for filter in &source.filters {
+            filters.push(below.bare(filter)?);
+        }
+        let mut keys = Vec::with_capacity(above.keys.exprs.len());
+        let mut key = None;
+        for (n, expr) in above.keys.exprs.iter().enumerate() {
+            let field = above.keys.field(n)?;
+            keys.push(KeptKey {
+                field: Arc::new(field.as_ref().clone().with_name(key_name(n))),
+                expr: below.physical(expr)?,
+            });
+            let column = above.keys.source_column(expr);
+            if column.is_some() && column == source.entry.def.key_column() {
                 key = Some(n);
             }
         }
-        let slot = slot.ok_or_else(|| {
-            let message = "continuous aggregate view must include a valid time bucket function";
-            refuse(message)
-                .with_hint("Group by time_bucket(width, the time column), with a constant width.")
-        })?;
-        let mut aggregates = Vec::with_capacity(grouping.aggr_expr.len());
-        for (n, expr) in grouping.aggr_expr.iter().enumerate() {
-            let context = Default::default();
-            let lowered = LoweredAggregateBuilder::new(expr, &schema, &input, &props, &context)
-                .with_name(answer_name(n));
-            let lowered = lowered.build().map_err(plain)?;
-            let (function, filter) = (lowered.aggregate, lowered.filter);
-            if !lowered.order_bys.is_empty() {
-                return Err(refuse(format!(
-                    "ORDER BY within {} is not supported in a continuous aggregate",
-                    function.fun().name()
-                ))
-                .with_hint("first(value, time) and last(value, time) can be kept."));
-            }
-            // Some functions tell only here that they cannot do what is asked.
-            function.create_accumulator().map_err(plain)?;
-            let states = function.state_fields().map_err(plain)?;
-            let states = states.into_iter().enumerate().map(|(s, field)| {
-                let field = field.as_ref().clone().with_name(state_name(n, s));
-                Arc::new(field.with_nullable(true))
-            });
-            aggregates.push(KeptAggregate {
-                states: states.collect(),
-                function,
-                filter,
-            });
+        let mut aggregates = Vec::with_capacity(calls.len());
+        for (n, expr) in calls.iter().enumerate() {
+            aggregates.push(below.aggregate(n, expr)?);
         }
         let slots = Slots {
             expr: keys[slot].expr.clone(),
-            schema: input.clone(),
-            time: reads.iter().position(|&at| at == time).unwrap_or_default(),
+            schema: below.input.clone(),
+            time: below.position(time),
             has_zone,
         };
         // A width, an origin or a zone that is none is told now and not with the first row.
         slots.of_ranges(&[(0, 0)]).map_err(plain)?;
+        let bare = |exprs: &[Expr]| {
+            let exprs = exprs.iter().map(unqualified);
+            exprs
+                .collect::<datafusion::error::Result<Vec<_>>>()
+                .map_err(plain)
+        };
+        let chosen = source.filters.iter().map(|&filter| filter.clone());
+        let shape = Shape {
+            table: name.clone(),
+            keys: bare(&above.keys.exprs)?,
+            filters: bare(&chosen.collect::<Vec<_>>())?,
+            aggregates: bare(&calls)?,
+        };
+        let partials = partials_schema(&keys, aggregates.iter());
+        let above = above.finish(&plan, &aggregates, partials)?;
         Ok(Definition {
-            name,
-            source: parts.source,
-            reads,
-            input,
+            source: source.entry.clone(),
+            references: parts.references.clone(),
+            reads: below.reads,
+            input: below.input,
             filter: (!filters.is_empty()).then(|| conjunction(filters)),
             keys,
             aggregates,
             slots,
             slot,
             key,
-            plan,
+            above,
+            shape,
             stale: Mutex::default(),
         })
     }
@@ -210,9 +200,7 @@ impl Definition {
 
     /// The columns of partials with these aggregates.
     pub(super) fn partials_schema(&self, wanted: &[usize]) -> SchemaRef {
-        let states = wanted.iter().flat_map(|&n| &self.aggregates[n].states);
-        let fields: Vec<FieldRef> = self.key_fields().chain(states).cloned().collect();
-        Arc::new(Schema::new(fields))
+        partials_schema(&self.keys, wanted.iter().map(|&n| &self.aggregates[n]))
     }
 
     /// The columns of partials.
@@ -326,78 +314,28 @@ impl Definition {
     }
 
     /// The definition's answer out of partials.
-    pub(crate) fn answer(&self, partials: Arc<dyn TableProvider>) -> Result<LogicalPlan> {
-        let merged = self.merged(partials).map_err(plain)?;
-        let replaced = self.plan.clone().transform_up(|node| {
-            Ok(match node {
-                LogicalPlan::Aggregate(_) => Transformed::yes(merged.clone()),
-                // What is above has the same columns below it as before.
-                node => Transformed::no(node),
-            })
-        });
-        replaced.data().map_err(plain)
-    }
-
-    /// The second half of the grouping, under the names of the whole.
-    fn merged(&self, partials: Arc<dyn TableProvider>) -> datafusion::error::Result<LogicalPlan> {
-        let grouping = find_grouping(&self.plan)
-            .ok_or_else(|| internal_datafusion_err!("a definition without a grouping"))?;
-        let keys = (0..self.keys.len()).map(|n| col(key_name(n)));
-        let merge = |(n, kept): (usize, &KeptAggregate)| {
-            let name = format!("merge {}.{n}", self.name);
-            let function = AggregateUDF::from(Merge::new(name, kept.function.clone()));
-            let states = kept.states.iter().map(|field| col(field.name()));
-            function.call(states.collect()).alias(answer_name(n))
-        };
-        let aggregates = self.aggregates.iter().enumerate().map(merge);
-        let outputs = grouping
-            .schema
-            .iter()
-            .enumerate()
-            .map(|(at, (qualifier, field))| {
-                let own = match at.checked_sub(self.keys.len()) {
-                    None => key_name(at),
-                    Some(n) => answer_name(n),
-                };
-                col(own).alias_qualified(qualifier.cloned(), field.name())
-            });
-        LogicalPlanBuilder::scan(self.name.as_str(), provider_as_source(partials), None)?
-            .aggregate(keys, aggregates)?
-            .project(outputs)?
-            .build()
+    ///
+    /// # Errors
+    /// Those of `table`.
+    pub(crate) fn answer(
+        &self,
+        table: &dyn Fn(Placed) -> datafusion::error::Result<Arc<dyn TableProvider>>,
+    ) -> Result<LogicalPlan> {
+        filled(&self.above, table).map_err(plain)
     }
 }
 
-fn key_name(n: usize) -> String {
-    format!("key{n}")
-}
-
-fn state_name(n: usize, state: usize) -> String {
-    format!("state{n}_{state}")
-}
-
-fn answer_name(n: usize) -> String {
-    format!("answer{n}")
+fn partials_schema<'a>(
+    keys: &[KeptKey],
+    aggregates: impl Iterator<Item = &'a KeptAggregate>,
+) -> SchemaRef {
+    let states = aggregates.flat_map(|kept| &kept.states);
+    let keys = keys.iter().map(|key| &key.field);
+    Arc::new(Schema::new(
+        keys.chain(states).cloned().collect::<Vec<FieldRef>>(),
+    ))
 }
 
 pub(super) fn plain(error: DataFusionError) -> SqlError {
     from_datafusion(error, "")
-}
-
-/// An expression whose columns are named by themselves.
-fn unqualified(expr: &Expr) -> Result<Expr> {
-    let renamed = expr.clone().transform(|expr| {
-        Ok(match expr {
-            Expr::Column(column) => {
-                Transformed::yes(Expr::Column(Column::new_unqualified(column.name)))
-            }
-            expr => Transformed::no(expr),
-        })
-    });
-    renamed.data().map_err(plain)
-}
-
-/// The same columns without their table's name.
-fn bare(schema: &DFSchema) -> Result<DFSchema> {
-    DFSchema::try_from(schema.as_arrow().clone()).map_err(plain)
 }

@@ -19,14 +19,21 @@ use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 pub(super) struct Merge {
     /// Names the function within all aggregates: two of one name are the same.
     name: String,
+    /// Whether some partials of a group may not count.
+    is_filtered: bool,
     function: Arc<AggregateFunctionExpr>,
     signature: Signature,
 }
 
 impl Merge {
-    pub(super) fn new(name: String, function: Arc<AggregateFunctionExpr>) -> Self {
+    pub(super) fn new(
+        name: String,
+        function: Arc<AggregateFunctionExpr>,
+        is_filtered: bool,
+    ) -> Self {
         Merge {
             name,
+            is_filtered,
             function,
             signature: Signature::variadic_any(Volatility::Immutable),
         }
@@ -74,7 +81,8 @@ impl AggregateUDFImpl for Merge {
     }
 
     fn groups_accumulator_supported(&self, _: AccumulatorArgs) -> bool {
-        self.function.groups_accumulator_supported()
+        // States of many groups are merged without a filter, and know of no group without any.
+        !self.is_filtered && self.function.groups_accumulator_supported()
     }
 
     fn create_groups_accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
@@ -127,10 +135,10 @@ impl GroupsAccumulator for Many {
         filter: Option<&BooleanArray>,
         total: usize,
     ) -> Result<()> {
-        if filter.is_some() {
-            return not_impl_err!("a filter of partial aggregates");
+        match filter {
+            Some(_) => not_impl_err!("a filter of partial aggregates"),
+            None => self.0.merge_batch(states, groups, total),
         }
-        self.0.merge_batch(states, groups, total)
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {

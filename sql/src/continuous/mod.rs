@@ -13,23 +13,40 @@
 //! |---|---|
 //! | [`parts`] | which queries can be kept |
 //! | [`definition`] | what of them is kept, and the query over it |
+//! | [`hierarchy`] | aggregates over aggregates, as aggregates over rows |
+//! | [`keys`], [`quarters`] | what partials are grouped by |
+//! | [`below`], [`above`] | the halves of the definition: over the source's rows, over partials |
 //! | [`phase`] | rows → partials, partials → one of each group |
 //! | [`merge`] | the aggregate functions over partials |
 //! | [`slots`] | which buckets a range of time meets |
 //! | [`stale`] | which partials are not to be trusted |
 //! | [`relation`], [`scan`] | all partials of a state, kept and computed, as a table to DataFusion |
+//! | [`template`] | such a table in a plan that is run again |
+//! | [`answering`] | queries over the table that an aggregate can answer |
 //! | [`repair`] | computing anew what is stale, piece by piece |
 
+mod above;
+mod answering;
+mod below;
 pub(crate) mod definition;
+mod hierarchy;
+mod keys;
 mod merge;
 mod parts;
 mod phase;
+mod quarters;
 mod relation;
 pub(crate) mod repair;
 mod scan;
 mod slots;
 mod stale;
+mod template;
 
+pub(crate) use above::Placed;
+pub(crate) use answering::{Candidate, answered};
 pub(crate) use definition::Definition;
+pub(crate) use hierarchy::over_rows;
 pub(crate) use phase::{Phase, combine};
 pub(crate) use relation::Partials;
+pub(crate) use scan::PartialsScan;
+pub(crate) use template::PartialsTemplate;

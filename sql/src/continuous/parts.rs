@@ -1,12 +1,14 @@
-//! A definition's plan taken apart: its grouping, the conditions below it and the table; and what of
-//! a query cannot be kept, each with its reason.
+//! A definition's plan taken apart: its grouping, the source whose rows are aggregated, and the
+//! reference tables that they are joined with; and what of a query cannot be kept, each with its
+//! reason.
 
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, JoinType};
 use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Volatility};
 
 use super::definition::plain;
@@ -17,9 +19,38 @@ use crate::plan::SliceTable;
 /// The parts of a definition's plan.
 pub(super) struct Parts<'a> {
     pub(super) grouping: &'a Aggregate,
-    /// The conditions between grouping and table.
+    pub(super) source: Source<'a>,
+    /// The tables that its rows are joined with.
+    pub(super) references: Vec<Arc<TableEntry>>,
+}
+
+/// The table whose rows are aggregated, as the expressions above it see it.
+pub(super) struct Source<'a> {
+    pub(super) entry: Arc<TableEntry>,
+    pub(super) schema: &'a DFSchema,
+    /// Conditions on its rows alone.
     pub(super) filters: Vec<&'a Expr>,
-    pub(super) source: Arc<TableEntry>,
+}
+
+impl<'a> Source<'a> {
+    /// Takes those parts of a condition that are about its rows alone.
+    fn choose_by(&mut self, condition: &'a Expr) {
+        let parts = split_conjunction(condition).into_iter();
+        let own: Vec<&Expr> = parts.filter(|part| self.covers(part)).collect();
+        self.filters.extend(own);
+    }
+
+    /// Whether an expression is about its rows alone.
+    pub(super) fn covers(&self, expr: &Expr) -> bool {
+        covers(self.schema, expr)
+    }
+}
+
+/// Whether all columns of an expression are among these.
+pub(super) fn covers(schema: &DFSchema, expr: &Expr) -> bool {
+    expr.column_refs()
+        .into_iter()
+        .all(|column| schema.maybe_index_of_column(column).is_some())
 }
 
 /// Takes a plan apart.
@@ -29,13 +60,13 @@ pub(super) fn parts(plan: &LogicalPlan) -> Result<Parts<'_>> {
         match above {
             LogicalPlan::Aggregate(grouping) => break grouping,
             LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) => {
-                check_subqueries(above)?;
-                above.expressions().iter().try_for_each(check_volatility)?;
+                check(above)?;
                 above = above.inputs()[0];
             }
             other => return Err(refused(other)),
         }
     };
+    check(above)?;
     if grouping
         .group_expr
         .iter()
@@ -50,32 +81,94 @@ pub(super) fn parts(plan: &LogicalPlan) -> Result<Parts<'_>> {
             "grouping by the same expression twice is not supported in a continuous aggregate",
         ));
     }
-    let mut filters = Vec::new();
-    let mut below = grouping.input.as_ref();
-    let source = loop {
-        check_subqueries(below)?;
-        match below {
-            LogicalPlan::Filter(filter) => {
-                filters.push(&filter.predicate);
-                below = filter.input.as_ref();
-            }
-            LogicalPlan::SubqueryAlias(alias) => below = alias.input.as_ref(),
-            LogicalPlan::TableScan(scan) => {
-                let provider = source_as_provider(&scan.source).map_err(plain)?;
-                match provider.downcast_ref::<SliceTable>() {
-                    Some(table) if table.entry().is_time_series() => break table.entry().clone(),
-                    _ => return Err(not_a_hypertable()),
-                }
-            }
-            other => return Err(refused(other)),
-        }
-    };
-    check_subqueries(&LogicalPlan::Aggregate(grouping.clone()))?;
+    let mut references = Vec::new();
+    let source = source(&grouping.input, &mut references)?.ok_or_else(not_a_hypertable)?;
     Ok(Parts {
         grouping,
-        filters,
         source,
+        references,
     })
+}
+
+/// The source in a plan below a grouping, if it is there.
+fn source<'a>(
+    plan: &'a LogicalPlan,
+    references: &mut Vec<Arc<TableEntry>>,
+) -> Result<Option<Source<'a>>> {
+    check(plan)?;
+    match plan {
+        LogicalPlan::TableScan(scan) => {
+            let provider = source_as_provider(&scan.source).map_err(plain)?;
+            let Some(table) = provider.downcast_ref::<SliceTable>() else {
+                return Err(not_a_hypertable());
+            };
+            let entry = table.entry().clone();
+            if entry.is_time_series() {
+                return Ok(Some(Source {
+                    entry,
+                    schema: plan.schema(),
+                    filters: Vec::new(),
+                }));
+            }
+            references.push(entry);
+            Ok(None)
+        }
+        LogicalPlan::Filter(filter) => {
+            let mut found = source(&filter.input, references)?;
+            if let Some(found) = &mut found {
+                found.choose_by(&filter.predicate);
+            }
+            Ok(found)
+        }
+        LogicalPlan::SubqueryAlias(alias) => {
+            let Some(found) = source(&alias.input, references)? else {
+                return Ok(None);
+            };
+            if is_joined(&alias.input) {
+                return Err(refused_subquery());
+            }
+            Ok(Some(Source {
+                schema: plan.schema(),
+                ..found
+            }))
+        }
+        LogicalPlan::Projection(projection) => match source(&projection.input, references)? {
+            Some(_) => Err(refused_subquery()),
+            None => Ok(None),
+        },
+        LogicalPlan::Join(join) => {
+            let left = source(&join.left, references)?;
+            let right = source(&join.right, references)?;
+            let (found, keeps_all) = match (left, right) {
+                (Some(_), Some(_)) => {
+                    return Err(refuse("invalid continuous aggregate view").with_detail(
+                        "It can read one time-series table, and join reference tables with it.",
+                    ));
+                }
+                (Some(left), None) => (left, JoinType::Left),
+                (None, Some(right)) => (right, JoinType::Right),
+                (None, None) => return Ok(None),
+            };
+            if join.join_type != JoinType::Inner && join.join_type != keeps_all {
+                return Err(refuse(format!(
+                    "{} JOIN is not supported in a continuous aggregate",
+                    join.join_type.to_string().to_uppercase()
+                ))
+                .with_hint("Inner joins can be kept, and outer joins that keep all rows of the time-series table."));
+            }
+            let mut found = found;
+            if let (JoinType::Inner, Some(condition)) = (join.join_type, &join.filter) {
+                found.choose_by(condition);
+            }
+            Ok(Some(found))
+        }
+        other => Err(refused(other)),
+    }
+}
+
+/// Whether there is a join in a plan.
+pub(super) fn is_joined(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::Join(_)) || plan.inputs().into_iter().any(is_joined)
 }
 
 fn not_a_hypertable() -> SqlError {
@@ -83,15 +176,19 @@ fn not_a_hypertable() -> SqlError {
     refuse(message).with_detail("Its FROM clause must name one time-series table.")
 }
 
+fn refused_subquery() -> SqlError {
+    SqlError::unsupported("a subquery in FROM in a continuous aggregate")
+}
+
 fn refused(plan: &LogicalPlan) -> SqlError {
     let what = match plan {
-        LogicalPlan::Join(_) => "a join",
+        LogicalPlan::Join(_) => "a join of aggregated rows",
         LogicalPlan::Sort(_) => "ORDER BY",
         LogicalPlan::Limit(_) => "LIMIT",
         LogicalPlan::Distinct(_) => "DISTINCT",
         LogicalPlan::Window(_) => "a window function",
         LogicalPlan::Union(_) => "UNION",
-        LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_) => "a subquery in FROM",
+        LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_) => return refused_subquery(),
         LogicalPlan::TableScan(_) => {
             return refuse("invalid continuous aggregate view")
                 .with_detail("It needs GROUP BY with a time bucket.");
@@ -101,22 +198,23 @@ fn refused(plan: &LogicalPlan) -> SqlError {
     SqlError::unsupported(format!("{what} in a continuous aggregate"))
 }
 
-fn check_subqueries(plan: &LogicalPlan) -> Result<()> {
-    let mut found = false;
+/// Refuses what no node of a definition may have.
+fn check(plan: &LogicalPlan) -> Result<()> {
+    let mut has_subquery = false;
     let _ = plan.apply_subqueries(|_| {
-        found = true;
+        has_subquery = true;
         Ok(TreeNodeRecursion::Stop)
     });
-    match found {
-        true => Err(SqlError::unsupported(
+    if has_subquery {
+        return Err(SqlError::unsupported(
             "a subquery in a continuous aggregate",
-        )),
-        false => Ok(()),
+        ));
     }
+    plan.expressions().iter().try_for_each(check_volatility)
 }
 
 /// What differs from one moment to the next cannot be kept.
-pub(super) fn check_volatility(expr: &Expr) -> Result<()> {
+fn check_volatility(expr: &Expr) -> Result<()> {
     let varies = |expr: &Expr| {
         Ok(match expr {
             Expr::ScalarFunction(function) => {
@@ -134,25 +232,20 @@ pub(super) fn check_volatility(expr: &Expr) -> Result<()> {
     }
 }
 
-/// Whether an expression divides the source's time into buckets, and if so whether in the local
-/// time of a zone.
-pub(super) fn divides_time(expr: &Expr, schema: &DFSchema, time: usize) -> Option<bool> {
+/// Whether an expression divides the source's time into the same buckets for all rows, and if so
+/// whether in the local time of a zone.
+pub(super) fn divides_time(expr: &Expr, source: &DFSchema, time: usize) -> Option<bool> {
     let Expr::ScalarFunction(call) = expr.clone().unalias() else {
         return None;
     };
-    let is_time = |arg: &Expr| match arg {
-        Expr::Column(column) => schema.maybe_index_of_column(column) == Some(time),
-        _ => false,
-    };
-    let others_constant = || {
-        call.args
-            .iter()
-            .all(|arg| is_time(arg) || arg.column_refs().is_empty())
-    };
-    if call.name() != "time_bucket" || !call.args.get(1).is_some_and(is_time) || !others_constant()
-    {
+    let (at, others) = time_argument(&call.args)?;
+    if call.name() != "time_bucket" || !others.iter().all(|arg| arg.column_refs().is_empty()) {
         return None;
     }
+    let inner = match at {
+        Expr::Column(column) if source.maybe_index_of_column(column) == Some(time) => false,
+        inner => divides_time(inner, source, time)?,
+    };
     let has_zone = call.args.get(2).is_some_and(|arg| match arg {
         Expr::Literal(value, _) => matches!(
             value.data_type(),
@@ -160,17 +253,13 @@ pub(super) fn divides_time(expr: &Expr, schema: &DFSchema, time: usize) -> Optio
         ),
         _ => true,
     });
-    Some(has_zone)
+    Some(has_zone || inner)
 }
 
-pub(super) fn find_grouping(plan: &LogicalPlan) -> Option<&Aggregate> {
-    match plan {
-        LogicalPlan::Aggregate(grouping) => Some(grouping),
-        LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) => {
-            find_grouping(plan.inputs()[0])
-        }
-        _ => None,
-    }
+/// The time of a call of `time_bucket`, and its other arguments.
+pub(super) fn time_argument(args: &[Expr]) -> Option<(&Expr, Vec<&Expr>)> {
+    let others = args.iter().enumerate().filter(|(at, _)| *at != 1);
+    Some((args.get(1)?, others.map(|(_, arg)| arg).collect()))
 }
 
 /// 0A000 in TimescaleDB's words.

@@ -1,6 +1,7 @@
 //! All partials of an aggregate at one state, as a table to DataFusion: those that are kept, and
 //! those of rows in memory and of what is stale, which are computed.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -15,17 +16,32 @@ use slicedb_storage::{Scan, ScanRequest, State};
 use super::Definition;
 use super::scan::PartialsScan;
 use super::stale::{Stale, external};
+use super::template::Asked;
 use crate::catalog::AggregateEntry;
+use crate::plan::generic::{Parameters, has_parameter};
 use crate::plan::pushdown::{self, Support};
 
 /// The partials of an aggregate at a state.
 #[derive(Debug)]
 pub(crate) struct Partials {
-    entry: Arc<AggregateEntry>,
-    definition: Arc<Definition>,
+    origin: Arc<Origin>,
     state: Arc<State>,
-    schema: SchemaRef,
 }
+
+/// What partials are made of, at whichever state.
+#[derive(Debug)]
+pub(super) struct Origin {
+    pub(super) entry: Arc<AggregateEntry>,
+    definition: Arc<Definition>,
+    schema: SchemaRef,
+    /// Those of the plan that reads them, when it is a generic one.
+    pub(super) parameters: Option<Arc<Parameters>>,
+    /// The times of the rows that count, in microseconds, both ends included.
+    within: (i64, i64),
+}
+
+/// All times.
+const ALWAYS: (i64, i64) = (i64::MIN, i64::MAX);
 
 /// What one query reads.
 #[derive(Debug)]
@@ -38,6 +54,8 @@ pub(super) struct Parts {
     pub(super) memory: Scan,
     /// All rows of what is stale.
     pub(super) stale_rows: Option<Scan>,
+    /// Rows of slots of which some rows do not count: those that do.
+    pub(super) edges: Vec<Scan>,
     pub(super) stale: Arc<Stale>,
 }
 
@@ -46,19 +64,79 @@ impl Partials {
         entry: Arc<AggregateEntry>,
         definition: Arc<Definition>,
         state: Arc<State>,
+        parameters: Option<Arc<Parameters>>,
     ) -> Self {
-        Partials {
+        let origin = Origin {
             schema: definition.schema(),
             entry,
             definition,
+            parameters,
+            within: ALWAYS,
+        };
+        Partials {
+            origin: Arc::new(origin),
             state,
         }
     }
 
-    fn parts(&self, projection: &[usize], filters: &[Expr]) -> Result<Parts> {
+    /// Of rows within some times only, in microseconds, both ends included. The slots are those of
+    /// no zone.
+    pub(crate) fn within(
+        entry: Arc<AggregateEntry>,
+        definition: Arc<Definition>,
+        state: Arc<State>,
+        within: (i64, i64),
+    ) -> Self {
+        let origin = Origin {
+            schema: definition.schema(),
+            entry,
+            definition,
+            parameters: None,
+            within,
+        };
+        Partials {
+            origin: Arc::new(origin),
+            state,
+        }
+    }
+
+    /// Rows and partials that a scan probably reads.
+    pub(crate) fn rows(&self, filters: &[Expr]) -> Result<u64> {
+        let parts = self.origin.parts(&self.state, &[], filters)?;
+        Ok(parts.likely_rows())
+    }
+}
+
+impl Parts {
+    /// Rows and partials that are probably read.
+    pub(super) fn likely_rows(&self) -> u64 {
+        let others = self.stale_rows.iter().chain(&self.edges);
+        let stale: u64 = others.map(Scan::likely_rows).sum();
+        self.kept.likely_rows() + self.memory.likely_rows() + stale
+    }
+}
+
+impl Origin {
+    /// A filter as it is for the values that the plan is made for.
+    fn bound<'a>(&self, filter: &'a Expr) -> Result<Cow<'a, Expr>> {
+        Ok(match &self.parameters {
+            Some(parameters) => Cow::Owned(parameters.bind(filter, &self.schema)?),
+            None => Cow::Borrowed(filter),
+        })
+    }
+
+    /// What a query of these columns and filters reads of a state.
+    pub(super) fn parts(
+        &self,
+        state: &State,
+        projection: &[usize],
+        filters: &[Expr],
+    ) -> Result<Parts> {
         let definition = &self.definition;
-        let stale = Stale::read(&self.state, self.entry.stale, definition)?;
-        let kept_def = match self.state.table(self.entry.partials) {
+        let stale = Stale::read(state, self.entry.stale, definition)?;
+        let filters = filters.iter().map(|filter| self.bound(filter));
+        let filters = filters.collect::<Result<Vec<_>>>()?;
+        let kept_def = match state.table(self.entry.partials) {
             Some(table) => &table.def,
             None => return datafusion::common::internal_err!("the partials are gone"),
         };
@@ -66,7 +144,7 @@ impl Partials {
             columns: projection.to_vec(),
             ..ScanRequest::default()
         };
-        pushdown::apply(kept_def, filters.iter(), &mut kept);
+        pushdown::apply(kept_def, filters.iter().map(Cow::as_ref), &mut kept);
         // Rows of the wanted slots: those columns are computed, but a slot tells its times.
         let times = kept
             .time
@@ -79,11 +157,36 @@ impl Partials {
             ..ScanRequest::default()
         };
         let source = definition.source.def.id;
+        let mut edges = Vec::new();
+        let request = match self.within {
+            ALWAYS => request,
+            within => {
+                let (inner, ends) = definition.slots.whole_within(within)?;
+                let and = |a: Option<(i64, i64)>, b: (i64, i64)| {
+                    let (from, to) = a.unwrap_or(ALWAYS);
+                    (from.max(b.0), to.min(b.1))
+                };
+                for end in ends {
+                    let time = Some(and(request.time, end));
+                    let edge = ScanRequest {
+                        time,
+                        ..request.clone()
+                    };
+                    edges.push(Scan::new(state, source, edge).map_err(external)?);
+                }
+                // A slot is the first of its times.
+                kept.time = Some(and(kept.time, inner));
+                ScanRequest {
+                    time: Some(and(request.time, inner)),
+                    ..request
+                }
+            }
+        };
         let memory = ScanRequest {
             place: Place::Memory,
             ..request.clone()
         };
-        let memory = Scan::new(&self.state, source, memory).map_err(external)?;
+        let memory = Scan::new(state, source, memory).map_err(external)?;
         let mut stale_rows = None;
         if let Some(stale_times) = stale.times {
             kept.columns.extend(definition.key);
@@ -94,30 +197,24 @@ impl Partials {
                 time: Some((first.max(from), last.min(to))),
                 ..request
             };
-            stale_rows = Some(Scan::new(&self.state, source, request).map_err(external)?);
+            stale_rows = Some(Scan::new(state, source, request).map_err(external)?);
         }
-        let kept = Scan::new(&self.state, self.entry.partials, kept).map_err(external)?;
+        let kept = Scan::new(state, self.entry.partials, kept).map_err(external)?;
         Ok(Parts {
             definition: definition.clone(),
             kept,
             memory,
             stale_rows,
+            edges,
             stale,
         })
-    }
-
-    /// Rows and partials that a scan probably reads.
-    pub(crate) fn rows(&self, filters: &[Expr]) -> Result<u64> {
-        let parts = self.parts(&[], filters)?;
-        let stale = parts.stale_rows.as_ref().map_or(0, Scan::likely_rows);
-        Ok(parts.kept.likely_rows() + parts.memory.likely_rows() + stale)
     }
 }
 
 #[async_trait]
 impl TableProvider for Partials {
     fn schema(&self) -> SchemaRef {
-        self.schema.clone()
+        self.origin.schema.clone()
     }
 
     fn table_type(&self) -> TableType {
@@ -128,18 +225,24 @@ impl TableProvider for Partials {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        let Some(table) = self.state.table(self.entry.partials) else {
+        let origin = &self.origin;
+        let Some(table) = self.state.table(origin.entry.partials) else {
             return Ok(vec![
                 TableProviderFilterPushDown::Unsupported;
                 filters.len()
             ]);
         };
         // What is computed is of whole slots.
-        let support = |filter: &&Expr| match pushdown::support(&table.def, filter) {
-            Support::None => TableProviderFilterPushDown::Unsupported,
-            _ => TableProviderFilterPushDown::Inexact,
+        let support = |filter: &&Expr| {
+            let own = pushdown::support(&table.def, origin.bound(filter)?.as_ref());
+            // Storage may know what to do with it when it has other values.
+            let may = origin.parameters.is_some() && has_parameter(filter)?;
+            Ok(match own {
+                Support::None if !may => TableProviderFilterPushDown::Unsupported,
+                _ => TableProviderFilterPushDown::Inexact,
+            })
         };
-        Ok(filters.iter().map(support).collect())
+        filters.iter().map(support).collect()
     }
 
     async fn scan(
@@ -149,13 +252,17 @@ impl TableProvider for Partials {
         filters: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let all = || (0..self.schema.fields().len()).collect();
+        let all = || (0..self.origin.schema.fields().len()).collect();
         let projection: Vec<usize> = projection.cloned().unwrap_or_else(all);
-        let schema = Arc::new(self.schema.project(&projection)?);
-        let parts = self.parts(&projection, filters)?;
+        let schema = Arc::new(self.origin.schema.project(&projection)?);
+        let parts = self.origin.parts(&self.state, &projection, filters)?;
         let partitions = state.config().target_partitions();
-        let name = self.entry.table.name.clone();
-        let scan = PartialsScan::new(name, parts, projection, schema, partitions);
-        Ok(Arc::new(scan))
+        let asked = Asked {
+            origin: self.origin.clone(),
+            projection,
+            filters: filters.to_vec(),
+            schema,
+        };
+        Ok(Arc::new(PartialsScan::new(asked, parts, partitions)))
     }
 }

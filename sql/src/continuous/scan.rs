@@ -25,16 +25,14 @@ use slicedb_storage::Scan;
 use super::phase::Phase;
 use super::relation::Parts;
 use super::stale::external;
+use super::template::{Asked, PartialsTemplate};
 use crate::plan::ROWS_PER_PARTITION;
 
 /// The partials of an aggregate.
 #[derive(Debug)]
 pub(crate) struct PartialsScan {
-    aggregate: String,
+    asked: Arc<Asked>,
     parts: Arc<Parts>,
-    /// The columns that are wanted.
-    projection: Vec<usize>,
-    schema: SchemaRef,
     properties: Arc<PlanProperties>,
 }
 
@@ -45,32 +43,48 @@ enum Rows {
     Memory,
     /// Of stale slots, wherever they are.
     Stale,
+    /// All that are read.
+    All,
 }
 
 impl PartialsScan {
-    pub(super) fn new(
-        aggregate: String,
-        parts: Parts,
-        projection: Vec<usize>,
-        schema: SchemaRef,
-        partitions_max: usize,
-    ) -> Self {
-        let stale = parts.stale_rows.as_ref().map_or(0, Scan::likely_rows);
-        let rows = parts.kept.likely_rows() + parts.memory.likely_rows() + stale;
-        let partitions = (rows / ROWS_PER_PARTITION).clamp(1, partitions_max.max(1) as u64);
+    pub(super) fn new(asked: Asked, parts: Parts, partitions_max: usize) -> Self {
+        let partitions = parts.likely_rows() / ROWS_PER_PARTITION;
+        let partitions = partitions.clamp(1, partitions_max.max(1) as u64);
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(schema.clone()),
+            EquivalenceProperties::new(asked.schema.clone()),
             Partitioning::UnknownPartitioning(partitions as usize),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
         PartialsScan {
-            aggregate,
+            asked: Arc::new(asked),
             parts: Arc::new(parts),
-            projection,
-            schema,
             properties: Arc::new(properties),
         }
+    }
+
+    /// What another run of its generic plan makes it of.
+    pub(crate) fn template(&self) -> Option<PartialsTemplate> {
+        self.asked.origin.parameters.as_ref()?;
+        Some(PartialsTemplate {
+            asked: self.asked.clone(),
+            properties: self.properties.clone(),
+        })
+    }
+
+    /// The scan of one run.
+    pub(super) fn of_template(template: &PartialsTemplate, parts: Parts) -> Self {
+        PartialsScan {
+            asked: template.asked.clone(),
+            parts: Arc::new(parts),
+            properties: template.properties.clone(),
+        }
+    }
+
+    /// Rows and partials that it probably reads.
+    pub(crate) fn likely_rows(&self) -> u64 {
+        self.parts.likely_rows()
     }
 
     fn partitions(&self) -> usize {
@@ -84,19 +98,24 @@ impl DisplayAs for PartialsScan {
             kept,
             memory,
             stale_rows,
+            edges,
             ..
         } = self.parts.as_ref();
         write!(
             f,
             "PartialsScan: {}, kept={}, rows in memory={}",
-            self.aggregate,
+            self.asked.origin.entry.table.name,
             rows_of(kept),
             rows_of(memory),
         )?;
-        match stale_rows {
-            Some(stale) => write!(f, ", rows of stale partials={}", rows_of(stale)),
-            None => Ok(()),
+        if let Some(stale) = stale_rows {
+            write!(f, ", rows of stale partials={}", rows_of(stale))?;
         }
+        if !edges.is_empty() {
+            let rows: u64 = edges.iter().map(rows_of).sum();
+            write!(f, ", rows at the ends={rows}")?;
+        }
+        Ok(())
     }
 }
 
@@ -159,7 +178,7 @@ impl ExecutionPlan for PartialsScan {
                 tokio::task::yield_now().await;
             }
         });
-        let schema = self.schema.clone();
+        let schema = self.asked.schema.clone();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
     }
 
@@ -168,8 +187,8 @@ impl ExecutionPlan for PartialsScan {
         _: &[Arc<Statistics>],
         args: &StatisticsArgs,
     ) -> Result<Arc<Statistics>> {
-        let mut statistics = Statistics::new_unknown(&self.schema);
-        let rows = self.parts.kept.likely_rows() + self.parts.memory.likely_rows();
+        let mut statistics = Statistics::new_unknown(&self.asked.schema);
+        let rows = self.parts.likely_rows();
         let share = args.partition().map_or(1, |_| self.partitions());
         statistics.num_rows = Precision::Inexact(rows as usize / share);
         Ok(Arc::new(statistics))
@@ -185,6 +204,8 @@ struct Run {
     kept: std::iter::StepBy<Range<usize>>,
     memory: std::iter::StepBy<Range<usize>>,
     stale: std::iter::StepBy<Range<usize>>,
+    /// Which scan of those at the ends, and its unit.
+    edges: std::vec::IntoIter<(usize, usize)>,
     phase: Option<Phase>,
     done: Vec<RecordBatch>,
 }
@@ -195,17 +216,21 @@ impl Run {
         let partitions = scan.partitions();
         let share = |units: usize| (partition.min(units)..units).step_by(partitions);
         let definition = &parts.definition;
-        let (wanted, columns) = definition.wanted(&scan.projection);
+        let (wanted, columns) = definition.wanted(&scan.asked.projection);
         let phase = Phase::new(definition.clone(), wanted)?;
         let stale_units = parts
             .stale_rows
             .as_ref()
             .map_or(0, |scan| scan.units().len());
+        let edges = parts.edges.iter().enumerate();
+        let edges = edges.flat_map(|(n, scan)| (0..scan.units().len()).map(move |unit| (n, unit)));
+        let edges: Vec<(usize, usize)> = edges.skip(partition).step_by(partitions).collect();
         Ok(Run {
+            edges: edges.into_iter(),
             kept: share(parts.kept.units().len()),
             memory: share(parts.memory.units().len()),
             stale: share(stale_units),
-            schema: scan.schema.clone(),
+            schema: scan.asked.schema.clone(),
             columns,
             phase: Some(phase),
             done: Vec::new(),
@@ -235,6 +260,10 @@ impl Run {
         }
         if let (Some(scan), Some(unit)) = (&parts.stale_rows, self.stale.next()) {
             self.aggregate(&parts, scan, unit, Rows::Stale)?;
+            return Ok(Some(RecordBatch::new_empty(self.schema.clone())));
+        }
+        if let Some((scan, unit)) = self.edges.next() {
+            self.aggregate(&parts, &parts.edges[scan], unit, Rows::All)?;
             return Ok(Some(RecordBatch::new_empty(self.schema.clone())));
         }
         let Some(phase) = self.phase.take() else {
@@ -269,7 +298,7 @@ impl Run {
             return Ok(());
         };
         let rows = parts.definition.fit(&rows)?;
-        if parts.stale.is_empty() {
+        if parts.stale.is_empty() || which == Rows::All {
             phase.push(&rows)?;
         } else {
             let stale = parts.definition.is_stale(&parts.stale, &rows)?;

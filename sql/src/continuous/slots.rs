@@ -102,6 +102,28 @@ impl Slots {
         ))
     }
 
+    /// Of a range of times, those of the slots that are wholly within, and the ranges at its ends
+    /// that are not. Both ends included; without a zone.
+    pub(super) fn whole_within(&self, within: (i64, i64)) -> Result<((i64, i64), Vec<(i64, i64)>)> {
+        let (from, to) = within;
+        if from > to {
+            return Ok(((i64::MAX, i64::MIN), Vec::new()));
+        }
+        let (first, last) = self.of_ranges(&[within])?[0];
+        let (first_end, last_end) = (self.end(first)?, self.end(last)?);
+        let mut inner = within;
+        let mut ends = Vec::new();
+        if first < from {
+            ends.push((from, first_end.min(to)));
+            inner.0 = first_end.saturating_add(1);
+        }
+        if last_end > to && last >= inner.0 {
+            ends.push((last.max(from), to));
+            inner.1 = last.saturating_sub(1);
+        }
+        Ok((inner, ends))
+    }
+
     /// The last time of a slot.
     fn end(&self, slot: i64) -> Result<i64> {
         if matches!(slot, i64::MIN | i64::MAX) {

@@ -33,6 +33,8 @@ pub struct DropAggregate {
     pub names: Vec<TableName>,
     /// One that is not there is no error.
     pub if_exists: bool,
+    /// What reads from them is dropped too.
+    pub cascade: bool,
 }
 
 /// `CREATE MATERIALIZED VIEW …`.
@@ -79,9 +81,12 @@ pub(crate) fn parse_drop(at: &mut Cursor<'_>) -> Result<Statement> {
     at.expect(&["drop", "materialized", "view"])?;
     let if_exists = at.take(&["if", "exists"]);
     let names = at.list(Cursor::table_name)?;
-    // Nothing depends on one.
-    at.take_one_of(&["cascade", "restrict"]);
-    Ok(Statement::DropAggregate(DropAggregate { names, if_exists }))
+    let cascade = at.take_one_of(&["cascade", "restrict"]) == Some("cascade");
+    Ok(Statement::DropAggregate(DropAggregate {
+        names,
+        if_exists,
+        cascade,
+    }))
 }
 
 /// `REFRESH MATERIALIZED VIEW …`.

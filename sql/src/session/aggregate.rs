@@ -1,9 +1,10 @@
 //! CREATE, DROP and REFRESH MATERIALIZED VIEW.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use slicedb_storage::Transaction;
 use slicedb_storage::derived::{self, Ranges};
+use slicedb_storage::{TableId, Transaction};
 
 use super::outcome::{Interrupt, unless};
 use super::{Outcome, OutputColumn, Session};
@@ -37,14 +38,15 @@ impl Session {
         let work =
             async move { definitions.compile(&asked.query, &asked.text, &zone, &state, partials) };
         let compiled = unless(interrupt, self.database.runtime().run(work)).await;
-        let (definition, outputs) = match compiled {
+        let new = match compiled {
             Ok(compiled) => compiled,
             Err(e) => {
                 self.give_back(writes);
                 return Err(e);
             }
         };
-        let columns = columns(outputs, &create.columns)?;
+        let columns = columns(new.columns, &create.columns)?;
+        let definition = new.definition;
         let source = definition.source.clone();
         let query = AggregateQuery {
             text: create.text.clone(),
@@ -52,6 +54,7 @@ impl Session {
             source: source.def.id,
             partials,
             stale,
+            reads: new.reads,
         };
         let entry = AggregateEntry::new(schema, name, columns, query)?;
         writes.put_table(definition.table(partials)?);
@@ -59,8 +62,16 @@ impl Session {
         writes.put_record(&view, &entry.record_name(), Some(entry.record()));
         // A table of the same name that is created meanwhile is a conflict.
         writes.put_record(&view, &record_name(schema, name), None);
-        // The same record again: a table that is dropped meanwhile is a conflict.
-        writes.put_record(&view, &source.record_name(), Some(source.record()));
+        for read in &entry.reads {
+            let of = |a: &&Arc<AggregateEntry>| a.partials == read.table;
+            if let Some(below) = catalog.aggregates().find(of) {
+                writes.put_record(&view, &below.record_name(), Some(below.record()));
+            }
+        }
+        // The same records again: a table that is dropped meanwhile is a conflict.
+        for table in definition.references.iter().chain([&source]) {
+            writes.put_record(&view, &table.record_name(), Some(table.record()));
+        }
         let view = self.view_for(&mut writes)?;
         // All of its history is yet to be aggregated.
         let all = Ranges::of(None, vec![(i64::MIN, i64::MAX)]);
@@ -106,9 +117,31 @@ impl Session {
         let mut writes = self.start_write("DROP MATERIALIZED VIEW")?;
         let view = self.view_for(&mut writes)?;
         let catalog = self.database.catalogs().of(&view.state)?;
+        let named = drop.names.iter();
+        let named = named.filter_map(|name| Some(find(&catalog, name).ok()?.partials));
+        let named: BTreeSet<TableId> = named.collect();
+        let mut gone = BTreeSet::new();
         for name in &drop.names {
             match find(&catalog, name) {
-                Ok(entry) => remove(&mut writes, &view, entry),
+                Ok(entry) => {
+                    if gone.insert(entry.partials) {
+                        remove(&mut writes, &view, entry);
+                    }
+                    for aggregate in catalog.dependents(entry.partials) {
+                        if named.contains(&aggregate.partials) {
+                            continue;
+                        }
+                        if !drop.cascade {
+                            self.give_back(writes);
+                            let what = format!("materialized view {}", entry.table.name);
+                            return Err(has_dependents(&what, aggregate));
+                        }
+                        if gone.insert(aggregate.partials) {
+                            self.notify(drops_too(aggregate));
+                            remove(&mut writes, &view, aggregate);
+                        }
+                    }
+                }
                 Err(_) if drop.if_exists => {
                     let message = format!("materialized view \"{name}\" does not exist, skipping");
                     self.notify(SqlError::new(SqlState([b'0'; 5]), message));
@@ -164,6 +197,27 @@ fn find<'a>(catalog: &'a Catalog, name: &TableName) -> Result<&'a Arc<AggregateE
             SqlError::new(SqlState::UNDEFINED_TABLE, message)
         }
     })
+}
+
+/// 2BP01: an aggregate reads from what is to be dropped.
+pub(super) fn has_dependents(what: &str, aggregate: &AggregateEntry) -> SqlError {
+    let message = format!("cannot drop {what} because other objects depend on it");
+    let detail = format!(
+        "materialized view {} depends on {what}",
+        aggregate.table.name
+    );
+    SqlError::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
+        .with_detail(detail)
+        .with_hint("Use DROP ... CASCADE to drop the dependent objects too.")
+}
+
+/// The notice that an aggregate is dropped with what it reads from.
+pub(super) fn drops_too(aggregate: &AggregateEntry) -> SqlError {
+    let message = format!(
+        "drop cascades to materialized view {}",
+        aggregate.table.name
+    );
+    SqlError::new(SqlState([b'0'; 5]), message)
 }
 
 /// Takes an aggregate out of the catalog, with what it keeps.

@@ -1,5 +1,6 @@
 //! CREATE TABLE and DROP TABLE.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
@@ -7,7 +8,7 @@ use slicedb_storage::table::{DAY_US, HOUR_US};
 use slicedb_storage::{Layout, TableDef};
 
 use super::{Outcome, Session, aggregate};
-use crate::catalog::{AggregateEntry, ColumnEntry, PUBLIC, RelationKind, TableEntry, table_oid};
+use crate::catalog::{ColumnEntry, PUBLIC, RelationKind, TableEntry, table_oid};
 use crate::dialect::{CreateTable, DropTable, TableName};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::{FormatSettings, PgType};
@@ -100,21 +101,20 @@ impl Session {
         let mut writes = self.start_write("DROP TABLE")?;
         let view = self.view_for(&mut writes)?;
         let catalog = self.database.catalogs().of(&view.state)?;
+        let mut gone = BTreeSet::new();
         for name in &drop.names {
             match catalog.find(name) {
                 Ok(entry) => {
-                    let depends = |a: &&Arc<AggregateEntry>| a.source == entry.def.id;
-                    for aggregate in catalog.aggregates().filter(depends) {
+                    for aggregate in catalog.dependents(entry.def.id) {
                         if !drop.cascade {
                             self.give_back(writes);
-                            return Err(has_dependents(&entry.name, aggregate));
+                            let what = format!("table {}", entry.name);
+                            return Err(aggregate::has_dependents(&what, aggregate));
                         }
-                        let message = format!(
-                            "drop cascades to materialized view {}",
-                            aggregate.table.name
-                        );
-                        self.notify(SqlError::new(SqlState([b'0'; 5]), message));
-                        aggregate::remove(&mut writes, &view, aggregate);
+                        if gone.insert(aggregate.partials) {
+                            self.notify(aggregate::drops_too(aggregate));
+                            aggregate::remove(&mut writes, &view, aggregate);
+                        }
                     }
                     writes.drop_table(entry.def.id);
                     writes.put_record(&view, &entry.record_name(), None);
@@ -149,17 +149,6 @@ impl Session {
 }
 
 /// 2BP01.
-fn has_dependents(table: &str, aggregate: &AggregateEntry) -> SqlError {
-    let message = format!("cannot drop table {table} because other objects depend on it");
-    let detail = format!(
-        "materialized view {} depends on table {table}",
-        aggregate.table.name
-    );
-    SqlError::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
-        .with_detail(detail)
-        .with_hint("Use DROP ... CASCADE to drop the dependent objects too.")
-}
-
 fn define(create: &CreateTable, id: slicedb_storage::TableId) -> Result<TableEntry> {
     if create.columns.len() > COLUMNS_MAX {
         let message = format!("tables can have at most {COLUMNS_MAX} columns");

@@ -16,8 +16,8 @@ use super::names::{Functions, Names};
 use super::query::output_columns;
 use super::{OutputColumn, planner};
 use crate::catalog::system::SessionInfo;
-use crate::catalog::{AggregateEntry, Catalog, CatalogCache, CatalogView};
-use crate::continuous::{Definition, Phase, combine};
+use crate::catalog::{AggregateEntry, Catalog, CatalogCache, CatalogView, Read};
+use crate::continuous::{Definition, Phase, combine, over_rows};
 use crate::dialect::{self, Statement};
 use crate::error::{Result, SqlError};
 use crate::plan::analyzer_rules;
@@ -32,11 +32,33 @@ struct Inner {
     functions: Arc<Functions>,
     template: SessionState,
     catalogs: Arc<CatalogCache>,
-    /// By the table of their partials, with the source that they were compiled for.
+    /// By the table of their partials.
     known: Mutex<HashMap<TableId, Compiled>>,
 }
 
-type Compiled = (Arc<TableDef>, Arc<Definition>);
+/// A definition with the tables that it was compiled for.
+struct Compiled {
+    tables: Vec<Arc<TableDef>>,
+    definition: Arc<Definition>,
+}
+
+/// A definition of a new aggregate.
+pub(crate) struct New {
+    pub(super) definition: Definition,
+    /// Its columns.
+    pub(super) columns: Vec<OutputColumn>,
+    /// What the names in its query stand for.
+    pub(super) reads: Vec<Read>,
+}
+
+/// A query in the words of a statement, without a session.
+struct Query<'a> {
+    query: ast::Query,
+    text: &'a str,
+    time_zone: &'a str,
+    /// What its names stand for, if it was written before.
+    reads: &'a [Read],
+}
 
 impl std::fmt::Debug for Definitions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -68,22 +90,35 @@ impl Definitions {
         state: &Arc<State>,
         catalog: &Arc<Catalog>,
     ) -> Result<Arc<Definition>> {
-        let source = state.table(entry.source);
-        let source = source.ok_or_else(|| SqlError::internal("the aggregated table is gone"))?;
-        if let Some((compiled_for, known)) = self.0.known.lock().get(&entry.partials)
-            && Arc::ptr_eq(compiled_for, &source.def)
+        let is_now = |def: &Arc<TableDef>| {
+            let now = state.table(def.id);
+            now.is_some_and(|now| Arc::ptr_eq(&now.def, def))
+        };
+        if let Some(known) = self.0.known.lock().get(&entry.partials)
+            && known.tables.iter().all(is_now)
         {
-            return Ok(known.clone());
+            return Ok(known.definition.clone());
         }
-        let query = parse(&entry.query)?;
-        let (plan, _) = self.plan(query, &entry.query, &entry.time_zone, state, catalog)?;
-        let compiled = Arc::new(Definition::compile(name_of(entry.partials), plan)?);
-        let known = (source.def.clone(), compiled.clone());
-        self.0.known.lock().insert(entry.partials, known);
-        Ok(compiled)
+        let query = Query {
+            query: parse(&entry.query)?,
+            text: &entry.query,
+            time_zone: &entry.time_zone,
+            reads: &entry.reads,
+        };
+        let (plan, ..) = self.plan(query, state, catalog)?;
+        let definition = Arc::new(Definition::compile(name_of(entry.partials), plan)?);
+        let read = definition.references.iter().chain([&definition.source]);
+        let compiled = Compiled {
+            tables: read.map(|table| table.def.clone()).collect(),
+            definition: definition.clone(),
+        };
+        let mut known = self.0.known.lock();
+        known.retain(|partials, _| state.table(*partials).is_some());
+        known.insert(entry.partials, compiled);
+        Ok(definition)
     }
 
-    /// Compiles the query of a new aggregate; answers its columns too.
+    /// Compiles the query of a new aggregate.
     ///
     /// # Errors
     /// When it is no query, or cannot be kept.
@@ -94,21 +129,54 @@ impl Definitions {
         time_zone: &str,
         state: &Arc<State>,
         partials: TableId,
-    ) -> Result<(Definition, Vec<OutputColumn>)> {
+    ) -> Result<New> {
         let catalog = self.0.catalogs.of(state)?;
-        let (plan, columns) = self.plan(query.clone(), text, time_zone, state, &catalog)?;
-        Ok((Definition::compile(name_of(partials), plan)?, columns))
+        let query = Query {
+            query: query.clone(),
+            text,
+            time_zone,
+            reads: &[],
+        };
+        let (plan, columns, reads) = self.plan(query, state, &catalog)?;
+        Ok(New {
+            definition: Definition::compile(name_of(partials), plan)?,
+            columns,
+            reads,
+        })
     }
 
-    /// The analyzed plan of a query in a time zone, without a session.
+    /// The query of an aggregate that another one reads from, as it was written, and the names
+    /// that it reads.
+    ///
+    /// # Errors
+    /// 0A000 when its time zone is another one.
+    pub(super) fn query_of(&self, entry: &AggregateEntry, time_zone: &str) -> Result<ast::Query> {
+        if entry.time_zone != time_zone {
+            let message = format!(
+                "continuous aggregate \"{}\" was created in another time zone",
+                entry.table.name
+            );
+            let hint = format!("SET TIME ZONE '{}' first.", entry.time_zone);
+            return Err(SqlError::unsupported(message).with_hint(hint));
+        }
+        let mut query = parse(&entry.query)?;
+        dialect::rewrite_query(&mut query)?;
+        Ok(query)
+    }
+
+    /// The analyzed plan of a query in a time zone, without a session: over rows, whatever it reads.
     fn plan(
         &self,
-        mut query: ast::Query,
-        text: &str,
-        time_zone: &str,
+        asked: Query<'_>,
         state: &Arc<State>,
         catalog: &Arc<Catalog>,
-    ) -> Result<(LogicalPlan, Vec<OutputColumn>)> {
+    ) -> Result<(LogicalPlan, Vec<OutputColumn>, Vec<Read>)> {
+        let Query {
+            mut query,
+            text,
+            time_zone,
+            reads,
+        } = asked;
         let settings = FormatSettings {
             time_zone: Zone::parse(time_zone)
                 .ok_or_else(|| SqlError::internal("the time zone of an aggregate is unknown"))?,
@@ -129,13 +197,15 @@ impl Definitions {
             extra: Vec::new(),
             parameters: None,
         };
-        let names = Names::new(
+        let mut names = Names::new(
             self.0.functions.clone(),
             view,
             settings.clone(),
             0,
             self.clone(),
         );
+        names.know(reads);
+        names.expand_aggregates();
         let outputs = dialect::rewrite_query(&mut query)?;
         let statement = ast::Statement::Query(Box::new(query));
         let failed = |e| from_datafusion(e, text);
@@ -145,7 +215,7 @@ impl Definitions {
         let analyzed = analyzed.map_err(failed)?;
         let fields = analyzed.schema().fields().iter().cloned();
         let columns = output_columns(fields, outputs);
-        Ok((analyzed, columns))
+        Ok((over_rows(analyzed)?, columns, names.read()))
     }
 
     /// The aggregates of a state.

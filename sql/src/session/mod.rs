@@ -28,6 +28,7 @@ mod settings;
 mod show;
 mod sleep;
 mod transaction;
+mod use_aggregates;
 mod write;
 
 use std::collections::HashMap;

@@ -5,7 +5,7 @@
 //! those of the system catalogs only when it names none of the others.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -29,15 +29,18 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 
+use parking_lot::Mutex;
+use slicedb_storage::TableId;
+
 use super::definitions::Definitions;
 use super::{clock, sleep};
-use crate::catalog::{AggregateEntry, CatalogView, PUBLIC};
-use crate::continuous::Partials;
+use crate::catalog::{AggregateEntry, CatalogView, PUBLIC, Read};
+use crate::continuous::{Partials, Placed};
 use crate::database::DATABASE;
 use crate::dialect::PgTypePlanner;
 use crate::error::SqlError;
 use crate::functions;
-use crate::plan::{complexity, in_zone};
+use crate::plan::{SliceTable, complexity, in_zone};
 use crate::types::FormatSettings;
 
 type Scalars = HashMap<String, Arc<ScalarUDF>>;
@@ -77,6 +80,12 @@ pub(super) struct Names {
     of_session: Arc<OnceLock<Scalars>>,
     of_catalog: Arc<OnceLock<Scalars>>,
     has_used_catalog: Arc<AtomicBool>,
+    /// Tables and aggregates that have been named, by their names.
+    read: Arc<Mutex<BTreeMap<(String, String), TableId>>>,
+    /// What names stood for when the query was written.
+    known: HashMap<(String, String), TableId>,
+    /// Whether aggregates are their queries over rows.
+    expands: bool,
 }
 
 impl Names {
@@ -98,7 +107,61 @@ impl Names {
             of_session: Arc::default(),
             of_catalog: Arc::default(),
             has_used_catalog: Arc::default(),
+            read: Arc::default(),
+            known: HashMap::new(),
+            expands: false,
         }
+    }
+
+    /// Takes aggregates for their queries over rows from now on.
+    pub(super) fn expand_aggregates(&mut self) {
+        self.expands = true;
+    }
+
+    /// The query of an aggregate over rows.
+    fn expanded(&self, entry: &AggregateEntry, state: &SessionState) -> Result<LogicalPlan> {
+        let told = |e: SqlError| DataFusionError::External(Box::new(e));
+        let query = self.definitions.query_of(entry, &self.view.time_zone);
+        let statement = ast::Statement::Query(Box::new(query.map_err(told)?));
+        let mut names = self.clone();
+        names.read = Arc::default();
+        names.know(&entry.reads);
+        let plan = names.plan(state, statement)?;
+        let columns = plan.schema().columns().into_iter();
+        let named = columns.zip(&entry.table.columns);
+        let named = named.map(|(column, named)| Expr::Column(column).alias(&named.name));
+        let named: Vec<Expr> = named.collect();
+        LogicalPlanBuilder::from(plan).project(named)?.build()
+    }
+
+    /// Tells what names stood for when the query was written: they may have changed since.
+    pub(super) fn know(&mut self, reads: &[Read]) {
+        let known = reads.iter();
+        let known = known.map(|r| ((r.schema.clone(), r.name.clone()), r.table));
+        self.known = known.collect();
+    }
+
+    /// The tables and aggregates that were named.
+    pub(super) fn read(&self) -> Vec<Read> {
+        let read = self.read.lock();
+        let read = read.iter().map(|((schema, name), table)| Read {
+            schema: schema.clone(),
+            name: name.clone(),
+            table: *table,
+        });
+        read.collect()
+    }
+
+    /// What a name stands for now.
+    fn current(&self, name: (String, String)) -> (String, String) {
+        let catalog = &self.view.catalog;
+        let Some(id) = self.known.get(&name) else {
+            return name;
+        };
+        let table = catalog.tables().find(|table| table.def.id == *id);
+        let aggregate = catalog.aggregates().find(|a| a.partials == *id);
+        let found = table.or(aggregate.map(|a| &a.table));
+        found.map_or(name, |found| (found.schema.clone(), found.name.clone()))
     }
 
     /// Adds a function of the statement's own.
@@ -143,8 +206,26 @@ impl Names {
         let (state, catalog) = (&self.view.state, &self.view.catalog);
         let told = |e: SqlError| DataFusionError::External(Box::new(e));
         let definition = self.definitions.of(entry, state, catalog).map_err(told)?;
-        let partials = Partials::new(entry.clone(), definition.clone(), state.clone());
-        let answer = definition.answer(Arc::new(partials)).map_err(told)?;
+        let table = |place| -> Result<Arc<dyn TableProvider>> {
+            Ok(match place {
+                Placed::Partials => Arc::new(Partials::new(
+                    entry.clone(),
+                    definition.clone(),
+                    state.clone(),
+                    self.view.parameters.clone(),
+                )),
+                Placed::Reference(id) => {
+                    let found = catalog.tables().find(|table| table.def.id == id);
+                    let found = found.ok_or_else(|| {
+                        told(SqlError::internal("a table of an aggregate is gone"))
+                    })?;
+                    let mut view = self.view.as_ref().clone();
+                    view.time_zone = entry.time_zone.as_str().into();
+                    Arc::new(SliceTable::new(found.clone(), &view))
+                }
+            })
+        };
+        let answer = definition.answer(&table).map_err(told)?;
         let columns = answer
             .schema()
             .columns()
@@ -220,8 +301,22 @@ impl ContextProvider for Resolver<'_> {
             if let Some(known) = self.tables.borrow().get(&key) {
                 return Ok(known.clone());
             }
-            if let Some(entry) = self.names.view.catalog.aggregate(&key.0, &key.1) {
-                let source = provider_as_source(self.names.aggregate(entry)?);
+            let written = key;
+            let key = self.names.current(written.clone());
+            let catalog = &self.names.view.catalog;
+            let table = catalog.get(&key.0, &key.1).map(|table| table.def.id);
+            let aggregate = catalog.aggregate(&key.0, &key.1);
+            if let Some(id) = aggregate.map(|a| a.partials).or(table) {
+                self.names.read.lock().insert(written, id);
+            }
+            if let Some(entry) = aggregate {
+                let source = match self.names.expands {
+                    true => {
+                        let plan = self.names.expanded(entry, self.state)?;
+                        provider_as_source(Arc::new(ViewTable::new(plan, None)))
+                    }
+                    false => provider_as_source(self.names.aggregate(entry)?),
+                };
                 self.tables.borrow_mut().insert(key, source.clone());
                 return Ok(source);
             }

@@ -19,6 +19,7 @@ use datafusion::sql::sqlparser::ast;
 use slicedb_storage::{TableId, View};
 
 use super::names::Names;
+use super::use_aggregates::UseAggregates;
 use super::{Param, Session};
 use crate::catalog::{Catalog, CatalogView, system};
 use crate::database::{Configs, DATABASE, Database};
@@ -38,6 +39,7 @@ pub(super) struct Sight {
     pub(super) settings: FormatSettings,
     time_zone: Arc<str>,
     session: Arc<system::SessionInfo>,
+    uses_aggregates: bool,
 }
 
 /// What one plan has beside what its statement sees.
@@ -89,6 +91,7 @@ impl Session {
             settings: self.format_settings(),
             time_zone: self.settings.time_zone().to_string().into(),
             session: self.info(),
+            uses_aggregates: self.settings.get("slicedb.use_aggregates")? == "on",
         })
     }
 
@@ -124,12 +127,21 @@ impl Sight {
                 optimizer.enable_dynamic_filter_pushdown = false;
             }
         }
+        let mut rules = analyzer_rules(&settings);
+        if self.uses_aggregates && own.parameters.is_none() && own.row_ids_of.is_none() {
+            rules.push(Arc::new(UseAggregates {
+                definitions: database.definitions().clone(),
+                state: self.view.state.clone(),
+                catalog: self.catalog.clone(),
+                time_zone: self.time_zone.clone(),
+            }));
+        }
         let state = SessionStateBuilder::new_from_existing(database.template().clone())
             .with_session_id(DATABASE.to_owned())
             .with_config(config)
             .with_runtime_env(database.environment())
             .with_execution_props(execution_props(now_us))
-            .with_analyzer_rules(analyzer_rules(&settings))
+            .with_analyzer_rules(rules)
             .build();
         let catalog_view = CatalogView {
             state: self.view.state.clone(),

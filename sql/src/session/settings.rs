@@ -85,6 +85,7 @@ settings! {
     "server_version", SERVER_VERSION, Kind::Fixed, true, "The PostgreSQL version whose behaviour clients may expect.";
     "server_version_num", "160009", Kind::Fixed, false, "The same as a number.";
     "session_authorization", "slicedb", Kind::Fixed, true, "The role that logged in.";
+    "slicedb.use_aggregates", "on", Kind::Bool, false, "Whether queries over a table are answered from its continuous aggregates where that gives the same.";
     "standard_conforming_strings", "on", Kind::Fixed, true, "Backslashes in plain strings are characters.";
     "statement_timeout", "0", Kind::Milliseconds, false, "A statement ends after this long; 0 is never.";
     "synchronous_commit", "on", Kind::OneOf(&["on", "remote_apply", "remote_write", "local"]), false, "Commits are always durable when acknowledged.";

@@ -21,6 +21,7 @@ use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMerge
 use datafusion::physical_plan::union::UnionExec;
 
 use super::template::ScanTemplate;
+use crate::continuous::{Partials, PartialsTemplate};
 use crate::plan::table::SliceTable;
 
 /// Times that texts name relative to now.
@@ -39,6 +40,7 @@ pub(crate) fn is_repeatable(plan: &LogicalPlan) -> Result<bool> {
             LogicalPlan::TableScan(scan) => {
                 let provider = source_as_provider(&scan.source)?;
                 provider.downcast_ref::<SliceTable>().is_some()
+                    || provider.downcast_ref::<Partials>().is_some()
             }
             LogicalPlan::Extension(_) | LogicalPlan::RecursiveQuery(_) => false,
             _ => true,
@@ -166,6 +168,7 @@ pub(crate) fn is_rerunnable(plan: &Arc<dyn ExecutionPlan>, is_small: bool) -> bo
             && node.dynamic_expressions_produced().is_empty()
     } else {
         node.is::<ScanTemplate>()
+            || node.is::<PartialsTemplate>()
             || node.is::<FilterExec>()
             || node.is::<ProjectionExec>()
             || node.is::<SortExec>()
@@ -187,6 +190,7 @@ pub(crate) fn is_rerunnable(plan: &Arc<dyn ExecutionPlan>, is_small: bool) -> bo
 fn reads_all(plan: &Arc<dyn ExecutionPlan>) -> bool {
     match plan.downcast_ref::<ScanTemplate>() {
         Some(template) => template.is_unfiltered(),
+        None if plan.is::<PartialsTemplate>() => false,
         None => plan.children().into_iter().all(reads_all),
     }
 }

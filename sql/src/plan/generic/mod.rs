@@ -30,6 +30,8 @@ use eligible::is_rerunnable;
 pub(crate) use parameters::{Parameters, has_parameter};
 pub(crate) use template::{ScanOrigin, ScanTemplate};
 
+use crate::continuous::{PartialsScan, PartialsTemplate};
+
 use super::scan::{ROWS_PER_PARTITION, SliceScan};
 
 /// A plan that runs many times, once at a time.
@@ -137,6 +139,11 @@ impl Run<'_> {
                 Arc::new(scan) as Arc<dyn ExecutionPlan>
             }));
         }
+        if let Some(template) = node.downcast_ref::<PartialsTemplate>() {
+            let scan = template.scan(self.state)?;
+            self.rows = self.rows.saturating_add(scan.likely_rows());
+            return Ok(Some(Arc::new(scan)));
+        }
         let mut children = Vec::new();
         for child in node.children() {
             let Some(child) = self.begin(child)? else {
@@ -164,6 +171,12 @@ fn without_scans(
     if let Some(template) = node
         .downcast_ref::<SliceScan>()
         .and_then(SliceScan::template)
+    {
+        return Ok(Arc::new(template));
+    }
+    if let Some(template) = node
+        .downcast_ref::<PartialsScan>()
+        .and_then(PartialsScan::template)
     {
         return Ok(Arc::new(template));
     }
