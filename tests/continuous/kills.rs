@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{AGGREGATES, comparison};
+use super::{AGGREGATES, TABLES, comparison};
 use crate::crash::chance::{Chance, number};
 use crate::server::{self, Server};
 use crate::slt::SEAL_AT_ONCE;
@@ -15,10 +15,7 @@ use crate::slt::SEAL_AT_ONCE;
 fn kills_leave_them_exact() {
     let mut chance = Chance::from_environment("kills of continuous aggregates");
     let dir = Arc::new(TempDir::new().expect("a temporary directory"));
-    let mut creation =
-        "create table facts (k bigint, ts timestamptz not null, a int, x numeric(10,2), s text) \
-        with (tsdb.hypertable, tsdb.partition_column = 'ts', tsdb.segmentby = 'k');\n"
-            .to_owned();
+    let mut creation = TABLES.to_owned();
     let mut questions = "\\pset format unaligned\n\\pset tuples_only on\n".to_owned();
     for (name, query) in AGGREGATES {
         creation +=

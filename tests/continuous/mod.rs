@@ -65,6 +65,12 @@ const AGGREGATES: [(&str, &str); 8] = [
     ),
 ];
 
+/// The tables that all of this is about.
+const TABLES: &str = "create table facts (k bigint, ts timestamptz not null, a int, x numeric(10,2), s text)
+      with (tsdb.hypertable, tsdb.partition_column = 'ts', tsdb.segmentby = 'k');
+    create table places (id bigint primary key, region text, zone text);
+    insert into places values (1, 'north', 'UTC'), (2, 'south', 'Australia/Lord_Howe'), (3, 'north', null);\n";
+
 /// Queries over the table, which may be answered from an aggregate. Over a subquery they are not.
 const QUERIES: [&str; 6] = [
     "select time_bucket('1 day', ts) as day, k % 3 as rest, count(*) as n, sum(a), avg(a), max(x), count(distinct s)
@@ -117,12 +123,9 @@ fn sequence(chance: &mut Chance) -> String {
     let mut script = "\\pset format unaligned\n\\pset tuples_only on\n\\set QUIET on\n\
         set client_min_messages = warning;\n\
         drop table if exists facts cascade;\n\
-        create table facts (k bigint, ts timestamptz not null, a int, x numeric(10,2), s text) \
-        with (tsdb.hypertable, tsdb.partition_column = 'ts', tsdb.segmentby = 'k');\n\
-        drop table if exists places cascade;\n\
-        create table places (id bigint primary key, region text, zone text);\n\
-        insert into places values (1, 'north', 'UTC'), (2, 'south', 'Australia/Lord_Howe'), (3, 'north', null);\n"
+        drop table if exists places cascade;\n"
         .to_owned();
+    script += TABLES;
     let mut created = Vec::new();
     let mut left: Vec<_> = AGGREGATES.to_vec();
     let mut in_transaction = false;

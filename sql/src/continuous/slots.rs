@@ -20,6 +20,9 @@ const STEPS_MAX: usize = 53;
 /// Times that are looked at together.
 const GUESSES: i64 = 64;
 
+/// Both ends included, in microseconds.
+type Range = (i64, i64);
+
 /// How an aggregate divides time.
 #[derive(Debug)]
 pub(crate) struct Slots {
@@ -104,7 +107,7 @@ impl Slots {
 
     /// Of a range of times, those of the slots that are wholly within, and the ranges at its ends
     /// that are not. Both ends included; without a zone.
-    pub(super) fn whole_within(&self, within: (i64, i64)) -> Result<((i64, i64), Vec<(i64, i64)>)> {
+    pub(super) fn whole_within(&self, within: Range) -> Result<(Range, Vec<Range>)> {
         let (from, to) = within;
         if from > to {
             return Ok(((i64::MAX, i64::MIN), Vec::new()));
