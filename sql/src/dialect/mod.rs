@@ -47,11 +47,13 @@ pub use copy::{
 };
 pub use cursors::{Declare, Fetch, FetchCount, FetchDirection};
 pub use parse::parse;
-pub(crate) use rewrite::call;
+#[cfg(test)]
+pub(crate) use rewrite::MAKERS;
 pub use rewrite::{
     OutputNames, PgTypePlanner, output_name, rewrite_delete, rewrite_expr, rewrite_insert,
     rewrite_query, rewrite_update,
 };
+pub(crate) use rewrite::{ask_columns, call, may_ask_columns};
 pub(crate) use source::{position_of, position_of_location};
 pub use statement::{
     Discard, Execute, Explain, ExplainFormat, Parsed, Prepare, SetValue, Statement, Truncate,

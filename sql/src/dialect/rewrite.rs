@@ -19,6 +19,7 @@ mod named_arguments;
 mod names;
 mod rows;
 mod series;
+mod summaries;
 mod types;
 mod untyped;
 
@@ -30,6 +31,9 @@ use expressions::Expressions;
 
 pub(crate) use build::call;
 pub use names::output_name;
+#[cfg(test)]
+pub(crate) use summaries::MAKERS;
+pub(crate) use summaries::{ask_columns, may_ask_columns};
 pub use types::PgTypePlanner;
 
 /// The names of the output columns; `None` where a `*` is among them. Without this list, and for
@@ -40,6 +44,7 @@ pub type OutputNames = Option<Vec<String>>;
 pub fn rewrite_query(query: &mut ast::Query) -> Result<OutputNames, SqlError> {
     let output = names::name_top(query);
     names::name_inner(query);
+    summaries::settle(query);
     series::to_rows(query)?;
     untyped::by_other_rows(query);
     run(query, Expressions { is_insert: false })?;
@@ -50,6 +55,7 @@ pub fn rewrite_query(query: &mut ast::Query) -> Result<OutputNames, SqlError> {
 pub fn rewrite_insert(insert: &mut ast::Insert) -> Result<OutputNames, SqlError> {
     let output = names::name_returning(&mut insert.returning);
     names::name_inner(insert);
+    summaries::settle(insert);
     run(insert, Expressions { is_insert: true })?;
     Ok(output)
 }
@@ -58,6 +64,7 @@ pub fn rewrite_insert(insert: &mut ast::Insert) -> Result<OutputNames, SqlError>
 pub fn rewrite_update(update: &mut ast::Update) -> Result<OutputNames, SqlError> {
     let output = names::name_returning(&mut update.returning);
     names::name_inner(update);
+    summaries::settle(update);
     run(update, Expressions { is_insert: false })?;
     Ok(output)
 }
@@ -66,6 +73,7 @@ pub fn rewrite_update(update: &mut ast::Update) -> Result<OutputNames, SqlError>
 pub fn rewrite_delete(delete: &mut ast::Delete) -> Result<OutputNames, SqlError> {
     let output = names::name_returning(&mut delete.returning);
     names::name_inner(delete);
+    summaries::settle(delete);
     run(delete, Expressions { is_insert: false })?;
     Ok(output)
 }
@@ -73,6 +81,7 @@ pub fn rewrite_delete(delete: &mut ast::Delete) -> Result<OutputNames, SqlError>
 /// Rewrites an expression that stands alone: a default, an argument of EXECUTE.
 pub fn rewrite_expr(expr: &mut ast::Expr) -> Result<(), SqlError> {
     names::name_inner(expr);
+    summaries::settle(expr);
     run(expr, Expressions { is_insert: false })
 }
 

@@ -19,6 +19,7 @@ mod simple;
 mod size_pretty;
 mod time_bucket;
 mod timezone;
+mod toolkit;
 mod version;
 
 #[cfg(test)]
@@ -63,15 +64,18 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     }
     functions.extend(limits::functions().into_iter().map(|f| Arc::new(f.into())));
     functions.extend(common::functions().into_iter().map(|f| Arc::new(f.into())));
+    functions.extend(toolkit::accessors().into_iter().map(Arc::new));
     functions
 }
 
 /// All aggregate functions.
 pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
-    vec![
+    let mut functions = vec![
         Arc::new(AggregateUDF::from(bookend::Bookend::first())),
         Arc::new(AggregateUDF::from(bookend::Bookend::last())),
-    ]
+    ];
+    functions.extend(toolkit::aggregates().into_iter().map(Arc::new));
+    functions
 }
 
 /// An error of a function, in the client's words, on its way through DataFusion.

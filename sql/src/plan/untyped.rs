@@ -136,6 +136,7 @@ enum Kind {
     Bytes,
     Day,
     Duration,
+    Summary,
     Array,
 }
 
@@ -160,6 +161,7 @@ fn kind(ty: &PgType) -> Kind {
         PgType::Bytea | PgType::Uuid => Kind::Bytes,
         PgType::Date | PgType::Timestamp | PgType::Timestamptz => Kind::Day,
         PgType::Time | PgType::Interval => Kind::Duration,
+        PgType::Summary(_) => Kind::Summary,
         PgType::Array(_) => Kind::Array,
     }
 }

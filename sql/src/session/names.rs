@@ -5,7 +5,7 @@
 //! those of the system catalogs only when it names none of the others.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -37,11 +37,11 @@ use super::{clock, sleep};
 use crate::catalog::{AggregateEntry, CatalogView, PUBLIC, Read};
 use crate::continuous::{Partials, Placed};
 use crate::database::DATABASE;
-use crate::dialect::PgTypePlanner;
+use crate::dialect::{self, PgTypePlanner};
 use crate::error::SqlError;
 use crate::functions;
 use crate::plan::{SliceTable, complexity, in_zone};
-use crate::types::FormatSettings;
+use crate::types::{FormatSettings, PgType};
 
 type Scalars = HashMap<String, Arc<ScalarUDF>>;
 
@@ -193,10 +193,21 @@ impl Names {
             types: Arc::new(ZonedTypes(self.view.time_zone.clone())),
             tables: RefCell::default(),
         };
-        let mut context =
-            PlannerContext::new().with_prepare_param_data_types(self.parameters.clone());
-        let plan = SqlToRel::new_with_options(&resolver, options)
-            .sql_statement_to_plan_with_context(query, &mut context)?;
+        let planned = |query| {
+            let mut context =
+                PlannerContext::new().with_prepare_param_data_types(self.parameters.clone());
+            SqlToRel::new_with_options(&resolver, options)
+                .sql_statement_to_plan_with_context(query, &mut context)
+        };
+        // What `sum` means is settled by the type of a column, which only a plan tells.
+        let again = dialect::may_ask_columns(&query).then(|| query.clone());
+        let mut plan = planned(query);
+        if let (Err(_), Some(mut again)) = (&plan, again)
+            && dialect::ask_columns(&mut again, resolver.summaries())
+        {
+            plan = planned(again);
+        }
+        let plan = plan?;
         complexity::check(&plan)?;
         Ok(plan)
     }
@@ -291,6 +302,20 @@ struct Resolver<'a> {
     types: Arc<dyn TypePlanner>,
     /// Those that have been asked for: the rows of a system table are made once.
     tables: RefCell<HashMap<(String, String), Arc<dyn TableSource>>>,
+}
+
+impl Resolver<'_> {
+    /// The names of all columns that are summaries, of the tables that have been asked for.
+    fn summaries(&self) -> HashSet<String> {
+        let tables = self.tables.borrow();
+        let fields = tables.values().flat_map(|table| {
+            let schema = table.schema();
+            schema.fields().iter().cloned().collect::<Vec<_>>()
+        });
+        let summaries =
+            fields.filter(|field| matches!(PgType::of_field(field), PgType::Summary(_)));
+        summaries.map(|field| field.name().clone()).collect()
+    }
 }
 
 impl ContextProvider for Resolver<'_> {

@@ -129,7 +129,7 @@ impl ColumnBuilder {
             | PgType::Jsonb
             | PgType::Unknown
             | PgType::Void => Values::Text(VarBytes::with_capacity(capacity)),
-            PgType::Bytea => Values::Bytea(VarBytes::with_capacity(capacity)),
+            PgType::Bytea | PgType::Summary(_) => Values::Bytea(VarBytes::with_capacity(capacity)),
             PgType::Date => Values::Date(Vec::with_capacity(capacity)),
             PgType::Time => Values::Time(Vec::with_capacity(capacity)),
             PgType::Timestamp => Values::Timestamp(

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 
-use super::PgType;
+use super::{PgType, SummaryKind};
 
 /// The key of a field's metadata that names its PostgreSQL type.
 pub const PG_TYPE_METADATA: &str = "pg_type";
@@ -42,7 +42,7 @@ impl PgType {
             | PgType::Jsonb
             | PgType::Unknown
             | PgType::Void => DataType::Utf8,
-            PgType::Bytea => DataType::Binary,
+            PgType::Bytea | PgType::Summary(_) => DataType::Binary,
             PgType::Date => DataType::Date32,
             PgType::Time => DataType::Time64(TimeUnit::Microsecond),
             PgType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
@@ -153,7 +153,7 @@ impl PgType {
             _ => match (length("character varying("), length("character(")) {
                 (Some(n), _) => PgType::Varchar(Some(n)),
                 (_, Some(n)) => PgType::Char(n),
-                _ => return None,
+                _ => return SummaryKind::from_name(name).map(PgType::Summary),
             },
         })
     }

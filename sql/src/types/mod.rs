@@ -3,6 +3,7 @@
 //! | file | answers |
 //! |---|---|
 //! | `pg_type`, `mapping`, `from_ast` | which types there are, which Arrow type each is kept in, how SQL names them |
+//! | `summary` | the types of values that summarise rows |
 //! | `format` | the session settings that change how values are written and read |
 //! | `encoder`, `text_out`, `binary_out` | Arrow cells to the bytes of a result |
 //! | `builder`, `text_in`, `binary_in` | bytes of a client to Arrow cells |
@@ -46,6 +47,7 @@ mod mapping;
 mod numbers;
 mod numeric;
 mod pg_type;
+mod summary;
 mod text_in;
 mod text_out;
 mod zone;
@@ -60,4 +62,5 @@ pub use format::{
 };
 pub use mapping::PG_TYPE_METADATA;
 pub use pg_type::PgType;
+pub use summary::SummaryKind;
 pub use zone::Zone;

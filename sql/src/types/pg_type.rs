@@ -3,6 +3,8 @@
 //! Oids, lengths and names are PostgreSQL's (`pg_type.dat`, `format_type`). How a type is kept in
 //! Arrow stands in `mapping.rs`.
 
+use super::SummaryKind;
+
 /// A type as PostgreSQL knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PgType {
@@ -57,6 +59,8 @@ pub enum PgType {
     Unknown,
     /// What a function without a result returns.
     Void,
+    /// What many rows were summarised to.
+    Summary(SummaryKind),
     /// An array of any of the others.
     Array(Box<PgType>),
 }
@@ -119,6 +123,7 @@ impl PgType {
             PgType::Void => 2278,
             PgType::Uuid => 2950,
             PgType::Jsonb => JSONB.0,
+            PgType::Summary(kind) => kind.oid(),
             PgType::Array(element) => element.array_oid(),
         }
     }
@@ -170,7 +175,7 @@ impl PgType {
             2278 => PgType::Void,
             2950 => PgType::Uuid,
             3802 => PgType::Jsonb,
-            _ => return None,
+            _ => return SummaryKind::from_oid(oid).map(PgType::Summary),
         })
     }
 
@@ -195,6 +200,7 @@ impl PgType {
             | PgType::Bytea
             | PgType::Json
             | PgType::Jsonb
+            | PgType::Summary(_)
             | PgType::Array(_) => -1,
         }
     }
@@ -255,6 +261,7 @@ impl PgType {
             PgType::Oid => "oid",
             PgType::Unknown => "unknown",
             PgType::Void => "void",
+            PgType::Summary(kind) => kind.name(),
             PgType::Array(_) => "array",
         }
     }

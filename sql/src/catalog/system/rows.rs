@@ -178,7 +178,7 @@ pub(super) fn time_cell(us: i64) -> Cell {
     Cell(String::from_utf8(text).ok().filter(|text| !text.is_empty()))
 }
 
-/// Rows of `rows.txt`, which was written from a PostgreSQL 15: `# table column …`, then rows as COPY
+/// Rows of `rows.txt`, which was written from a PostgreSQL 15, but for the types of summaries: `# table column …`, then rows as COPY
 /// writes them; of `pg_type` those that this server keeps or its catalogs have, of `pg_proc` their
 /// input and output functions.
 static LINES: LazyLock<HashMap<&str, Lines>> = LazyLock::new(|| {
