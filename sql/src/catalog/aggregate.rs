@@ -6,11 +6,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use slicedb_storage::{Layout, State, TableDef, TableId};
 
-use super::{ColumnEntry, RelationKind, TableEntry};
+use super::{ColumnEntry, Properties, RelationKind, TableEntry};
 use crate::types::PgType;
 
 /// A continuous aggregate.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AggregateEntry {
     /// Its names and columns, as those of a table that does not exist.
     pub table: Arc<TableEntry>,
@@ -36,6 +36,8 @@ struct Record {
     stale: TableId,
     /// A table definition with its columns.
     columns: serde_json::Value,
+    #[serde(flatten)]
+    properties: Properties,
 }
 
 impl AggregateEntry {
@@ -61,6 +63,7 @@ impl AggregateEntry {
             oid: super::table_oid(query.partials),
             def: Arc::new(TableDef::new(query.partials, fields, layout)?),
             columns,
+            properties: Properties::default(),
         };
         Ok(AggregateEntry {
             table: Arc::new(table),
@@ -99,6 +102,7 @@ impl AggregateEntry {
             oid: record.oid,
             columns: columns.collect(),
             def: Arc::new(def),
+            properties: record.properties,
         };
         Ok(AggregateEntry {
             table: Arc::new(table),
@@ -126,6 +130,7 @@ impl AggregateEntry {
             stale: self.stale,
             // A definition is JSON already.
             columns: serde_json::from_slice(&self.table.def.encode()).unwrap_or_default(),
+            properties: self.table.properties.clone(),
         };
         // Plain maps of text cannot fail to serialise.
         serde_json::to_vec(&record).unwrap_or_default().into()

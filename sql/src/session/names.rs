@@ -5,7 +5,7 @@
 //! those of the system catalogs only when it names none of the others.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -28,6 +28,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
+use parking_lot::Mutex;
 
 use super::definitions::Definitions;
 use super::{clock, sleep};
@@ -77,6 +78,8 @@ pub(super) struct Names {
     of_session: Arc<OnceLock<Scalars>>,
     of_catalog: Arc<OnceLock<Scalars>>,
     has_used_catalog: Arc<AtomicBool>,
+    /// The relations that plans name, by schema and name.
+    read: Arc<Mutex<BTreeSet<(String, String)>>>,
 }
 
 impl Names {
@@ -98,6 +101,7 @@ impl Names {
             of_session: Arc::default(),
             of_catalog: Arc::default(),
             has_used_catalog: Arc::default(),
+            read: Arc::default(),
         }
     }
 
@@ -134,6 +138,8 @@ impl Names {
             PlannerContext::new().with_prepare_param_data_types(self.parameters.clone());
         let plan = SqlToRel::new_with_options(&resolver, options)
             .sql_statement_to_plan_with_context(query, &mut context)?;
+        let read = resolver.tables.borrow();
+        self.read.lock().extend(read.keys().cloned());
         complexity::check(&plan)?;
         Ok(plan)
     }
@@ -163,6 +169,11 @@ impl Names {
         let outputs = outputs.collect::<Result<Vec<_>>>()?;
         let plan = LogicalPlanBuilder::from(answer).project(outputs)?.build()?;
         Ok(Arc::new(ViewTable::new(plan, None)))
+    }
+
+    /// The relations that its plans name, by schema and name.
+    pub(super) fn read(&self) -> BTreeSet<(String, String)> {
+        self.read.lock().clone()
     }
 
     /// Whether a name has been that of a function of the system catalogs.
