@@ -66,16 +66,16 @@ impl Session {
         let mut entry = AggregateEntry::new(schema, name, columns, query)?;
         Arc::make_mut(&mut entry.table).properties.target_lag_us = target_lag_us;
         writes.put_table(definition.table(partials)?);
-        writes.put_table(derived::stale_def(stale, partials, &source.def)?);
+        let stale_def = derived::stale_def(stale, partials, &source.def)?;
+        writes.put_table(stale_def.clone());
         writes.put_record(&view, &entry.record_name(), Some(entry.record()));
         // A table of the same name that is created meanwhile is a conflict.
         writes.put_record(&view, &record_name(schema, name), None);
         // The same record again: a table that is dropped meanwhile is a conflict.
         writes.put_record(&view, &source.record_name(), Some(source.record()));
-        let view = self.view_for(&mut writes)?;
-        // All of its history is yet to be aggregated.
+        // All of its history is yet to be aggregated. Others over the table stay as they are.
         let all = Ranges::of(None, vec![(i64::MIN, i64::MAX)]);
-        writes.mark(&view.state, source.def.id, &all)?;
+        writes.append(stale, all.rows(&stale_def.schema)?)?;
         self.finish_write(writes).await?;
         self.database.repairer().ring();
         Ok(done)
