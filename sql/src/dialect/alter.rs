@@ -4,9 +4,11 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::cursor::Cursor;
 use super::parse::unsupported;
+use super::source::{Source, tokenize};
 use super::statement::Statement;
 use super::table::{OptionValue, TableName, option};
-use crate::error::Result;
+use crate::error::{Result, SqlError};
+use crate::types::PgType;
 
 /// `ALTER … name …`.
 #[derive(Debug, Clone)]
@@ -52,6 +54,23 @@ pub enum AlterAction {
     SetSchema(String),
     /// `OWNER TO name`.
     Owner(String),
+    /// `ADD COLUMN`.
+    AddColumn(NewColumn),
+}
+
+/// `ADD [COLUMN] [IF NOT EXISTS] name type GENERATED ALWAYS AS (value) STORED`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewColumn {
+    /// Its name.
+    pub name: String,
+    /// One that is there already is no error.
+    pub if_not_exists: bool,
+    /// Its type.
+    pub ty: PgType,
+    /// What it is, as it was written.
+    pub value: String,
+    /// The type as it was written.
+    pub ty_text: String,
 }
 
 impl AlterKind {
@@ -108,6 +127,7 @@ pub(crate) fn parse(at: &mut Cursor<'_>) -> Result<Statement> {
                 None => AlterAction::Owner(at.name()?),
             }
         }
+        Some("add") if kind == AlterKind::MaterializedView => AlterAction::AddColumn(add(at)?),
         Some(word @ ("set" | "add" | "alter" | "drop" | "cluster" | "depends" | "no")) => {
             let second = at.word_nth(1).map_or(String::new(), |w| format!(" {w}"));
             let what = format!("{} {word}{second}", kind.statement());
@@ -133,4 +153,84 @@ fn rename(at: &mut Cursor<'_>) -> Result<AlterAction> {
     at.expect(&["to"])?;
     let to = at.name()?;
     Ok(AlterAction::RenameColumn { from, to })
+}
+
+fn add(at: &mut Cursor<'_>) -> Result<NewColumn> {
+    let start = at.index;
+    at.expect(&["add"])?;
+    at.take(&["column"]);
+    let if_not_exists = at.take(&["if", "not", "exists"]);
+    let name = at.name()?;
+    let from = at.index;
+    let ty = at.data_type()?;
+    let ty_text = at.source.text_of(from..at.index).to_owned();
+    if !at.take(&["generated", "always", "as"]) {
+        at.index = start;
+        return at.unsupported("ALTER MATERIALIZED VIEW ADD COLUMN without GENERATED ALWAYS AS");
+    }
+    at.expect_token(&Token::LParen)?;
+    let from = at.index;
+    at.expr()?;
+    let value = at.source.text_of(from..at.index).to_owned();
+    at.expect_token(&Token::RParen)?;
+    at.expect(&["stored"])?;
+    Ok(NewColumn {
+        name,
+        if_not_exists,
+        ty,
+        value,
+        ty_text,
+    })
+}
+
+/// A query with one more item at the end of its select list. It is a plain `SELECT … FROM`.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn with_item(query: &str, item: &str) -> Result<String> {
+    let sources = Source::split(query, tokenize(query)?);
+    let source = sources.first();
+    let source = source.ok_or_else(|| SqlError::internal("a query is empty"))?;
+    let at = Cursor::new(source);
+    let mut depth = 0;
+    for index in 0..source.tokens.len() {
+        match at.peek_nth(index) {
+            Some(Token::LParen) => depth += 1,
+            Some(Token::RParen) => depth -= 1,
+            _ => {}
+        }
+        // Of `a IS DISTINCT FROM b` it is another word.
+        let is_compared = index > 0 && at.word_nth(index - 1) == Some("distinct");
+        if depth == 0 && at.word_nth(index) == Some("from") && !is_compared {
+            let (before, after) = (0..index, index..source.tokens.len());
+            return Ok(format!(
+                "{}, {item} {}",
+                source.text_of(before),
+                source.text_of(after)
+            ));
+        }
+    }
+    Err(source.syntax_error(source.tokens.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_item;
+
+    #[test]
+    fn items_come_before_the_from_of_the_query() {
+        for (query, expected) in [
+            ("select a from t", "select a, c as \"C\" from t"),
+            (
+                "select extract(day from ts), a is distinct from b as d /* from */ from t where a = 'from'",
+                "select extract(day from ts), a is distinct from b as d, c as \"C\" from t where a = 'from'",
+            ),
+            (
+                "SELECT (select 1 from u) FROM t -- end",
+                "SELECT (select 1 from u), c as \"C\" FROM t",
+            ),
+        ] {
+            assert_eq!(with_item(query, "c as \"C\"").expect("a query"), expected);
+        }
+    }
 }

@@ -43,7 +43,8 @@ pub(crate) mod tests;
 
 pub use admin::{AdminArgument, AdminCall, AdminFunction, AdminValue, DimensionKind};
 pub use aggregate::{CreateAggregate, DropAggregate, RefreshView};
-pub use alter::{AlterAction, AlterKind, AlterView};
+pub(crate) use alter::with_item;
+pub use alter::{AlterAction, AlterKind, AlterView, NewColumn};
 pub use copy::{
     Copy, CopyDirection, CopyFormat, CopyHeader, CopyOptions, CopySource, ForceColumns,
 };

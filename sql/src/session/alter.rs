@@ -1,4 +1,5 @@
-//! ALTER MATERIALIZED VIEW and ALTER VIEW: names and options; of ALTER TABLE the options.
+//! ALTER MATERIALIZED VIEW and ALTER VIEW: names and options; of ALTER TABLE the options. A new column
+//! is in `add_column`.
 
 use std::sync::Arc;
 
@@ -52,13 +53,13 @@ impl Session {
                     let message = format!("relation \"{name}\" already exists");
                     return Err(SqlError::new(SqlState::DUPLICATE_TABLE, message));
                 }
-                refuse_read(&catalog, of)?;
+                refuse_read(&catalog, of, "renaming")?;
                 target.rename(&mut writes, &view, name);
             }
             AlterAction::RenameColumn { from, to } => {
                 let of = target.relation().clone();
                 let renamed = rename_column(&of, from, to)?;
-                refuse_read(&catalog, &of)?;
+                refuse_read(&catalog, &of, "renaming a column of")?;
                 match target {
                     Target::Aggregate(entry) => {
                         let mut entry = (*entry).clone();
@@ -71,6 +72,21 @@ impl Session {
                             .await?;
                     }
                 }
+            }
+            AlterAction::AddColumn(column) => {
+                refuse_read(&catalog, target.relation(), "adding a column to")?;
+                let Target::Aggregate(entry) = &target else {
+                    return Err(SqlError::unsupported(
+                        "adding a column to a materialized view that is not continuous",
+                    ));
+                };
+                let added = self
+                    .add_column(writes, &view, entry, column, interrupt)
+                    .await?;
+                let Some(added) = added else {
+                    return Ok(done);
+                };
+                writes = added;
             }
             AlterAction::Set(options) => {
                 let mut changed = (**target.relation()).clone();
@@ -108,6 +124,9 @@ impl Session {
             }
         }
         self.finish_write(writes).await?;
+        if matches!(alter.action, AlterAction::AddColumn(_)) {
+            self.database.repairer().ring();
+        }
         Ok(done)
     }
 
@@ -266,12 +285,12 @@ fn wrong(name: &str, kind: &str) -> SqlError {
 }
 
 /// Materialized views keep their queries as they were written, so that names in them have to stay.
-fn refuse_read(catalog: &Catalog, of: &TableEntry) -> Result<()> {
+fn refuse_read(catalog: &Catalog, of: &TableEntry, what: &str) -> Result<()> {
     let Some(reader) = readers(catalog, of.oid).next() else {
         return Ok(());
     };
     Err(SqlError::unsupported(format!(
-        "renaming \"{}\", which materialized view \"{}\" reads,",
+        "{what} \"{}\", which materialized view \"{}\" reads,",
         of.name, reader.name
     )))
 }

@@ -143,6 +143,7 @@ impl Session {
         let work = async move {
             if with_data {
                 let planned = filling.plan(query_of(&stored.text)?)?;
+                check_width(&planned, &changed)?;
                 filling.run(&planned, &changed, &mut writes).await?;
             }
             Ok((writes, changed))
@@ -207,8 +208,21 @@ impl Filling {
     }
 }
 
+/// A `*` may mean more columns than it did.
+fn check_width(planned: &Planned, entry: &TableEntry) -> Result<()> {
+    if planned.plan.schema().fields().len() == entry.columns.len() {
+        return Ok(());
+    }
+    let message = format!(
+        "the query of materialized view \"{}\" has other columns than the view",
+        entry.name
+    );
+    let state = SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE;
+    Err(SqlError::new(state, message).with_hint("Drop the view and create it again."))
+}
+
 /// A view's query, from its text.
-fn query_of(text: &str) -> Result<datafusion::sql::sqlparser::ast::Query> {
+pub(super) fn query_of(text: &str) -> Result<datafusion::sql::sqlparser::ast::Query> {
     let parsed = dialect::parse(text)?.into_iter().next();
     match parsed.map(|parsed| parsed.statement) {
         Some(Statement::Query(query)) => Ok(*query),

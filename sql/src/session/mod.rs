@@ -5,6 +5,7 @@
 //! what it commits.
 
 mod activity;
+mod add_column;
 mod admin;
 mod aggregate;
 mod alter;

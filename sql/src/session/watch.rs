@@ -99,7 +99,10 @@ impl Watch {
     /// Looks at a relation that has no target, or no rows: it misses none any more.
     fn note_none(&self, table: TableId, now_us: i64) {
         let mut seen = self.0.lock();
-        let last = seen.lags.get_mut(&table).and_then(|lag| lag.history.back_mut());
+        let last = seen
+            .lags
+            .get_mut(&table)
+            .and_then(|lag| lag.history.back_mut());
         if let Some(open) = last.filter(|breach| breach.ended_us.is_none()) {
             open.ended_us = Some(now_us);
         }
