@@ -20,7 +20,7 @@ use crate::functions;
 use crate::plan::{QueryPool, QueryRuntime, query_environment};
 use crate::session::{
     Activities, Definitions, Functions, PlanCache, Repairer, ServerSetting, ServerSettings,
-    Session, SessionOptions,
+    Session, SessionOptions, Watch, Watcher,
 };
 
 /// How a database is opened.
@@ -48,8 +48,9 @@ pub struct DatabaseOptions {
 pub struct Database(Arc<Inner>);
 
 struct Inner {
-    /// Before the engine, which it holds too.
+    /// Before the engine, which they hold too.
     repairer: Repairer,
+    _watcher: Watcher,
     engine: Engine,
     runtime: QueryRuntime,
     template: SessionState,
@@ -60,6 +61,7 @@ struct Inner {
     query_memory_bytes: usize,
     settings: ServerSettings,
     activities: Activities,
+    watch: Watch,
     catalogs: Arc<CatalogCache>,
     definitions: Definitions,
     plans: Arc<PlanCache>,
@@ -108,8 +110,12 @@ impl Database {
             QueryRuntime::new(options.query_threads).map_err(cannot("start query threads for"))?;
         let repairer = Repairer::start(engine.clone(), definitions.clone(), interval)
             .map_err(cannot("start a thread for"))?;
+        let watch = Watch::default();
+        let watcher = Watcher::start(watch.clone(), engine.clone(), catalogs.clone())
+            .map_err(cannot("start a thread for"))?;
         Ok(Database(Arc::new(Inner {
             repairer,
+            _watcher: watcher,
             engine,
             runtime,
             template,
@@ -120,6 +126,7 @@ impl Database {
             query_memory_bytes: options.query_memory_bytes,
             settings: ServerSettings::new(options.settings),
             activities: Activities::default(),
+            watch,
             catalogs,
             definitions,
             plans: Arc::default(),
@@ -168,6 +175,11 @@ impl Database {
 
     pub(crate) fn activities(&self) -> &Activities {
         &self.0.activities
+    }
+
+    /// How fresh relations have been seen.
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.0.watch
     }
 
     /// What plans have in common: rules and planners.

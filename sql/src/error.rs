@@ -34,6 +34,8 @@ macro_rules! states {
 }
 
 states! {
+    /// No fault: the code of notices.
+    SUCCESSFUL_COMPLETION = b"00000";
     /// The client broke the protocol.
     PROTOCOL_VIOLATION = b"08P01";
     /// The server cannot be connected to in this way.

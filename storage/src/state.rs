@@ -129,18 +129,23 @@ impl TableState {
         memory.chain(segments).min()
     }
 
-    /// The newest time in microseconds of any row in a segment or in memory.
+    /// The newest time in microseconds of any row in a segment or in memory, or a newer one.
     pub fn newest_time(&self) -> Option<i64> {
         let time = self.def.time_column()?;
         let memory = self.memory.iter().filter_map(|run| Some(run.chunk.time?.1));
-        let segments = self.segments.iter().filter_map(|run| {
+        let mut newest = memory.max();
+        for run in self.segments.iter().rev() {
             let meta = &run.segment.meta;
-            let index = meta.column_index(self.def.column_ids[time])?;
-            meta.packs
-                .iter()
-                .filter_map(|p| p.zones[index].max_int())
-                .max()
-        });
-        memory.chain(segments).max()
+            // Most segments are of older chunks.
+            if newest.is_some_and(|newest| meta.chunk.1 <= newest) {
+                continue;
+            }
+            let Some(index) = meta.column_index(self.def.column_ids[time]) else {
+                continue;
+            };
+            let times = meta.packs.iter().filter_map(|p| p.zones[index].max_int());
+            newest = newest.max(times.max());
+        }
+        newest
     }
 }

@@ -181,7 +181,7 @@ fn sequence(chance: &mut Chance) -> String {
             19 if has_savepoint => "rollback to savepoint here;".to_owned(),
             20 if !created.is_empty() && !in_transaction => {
                 let (name, _) = chance.pick(&created);
-                format!("refresh materialized view {name};")
+                refresh(chance, name)
             }
             21 => format!(
                 "insert into places values ({}, 'east', {}) on conflict (id) do update set region = 'west';",
@@ -217,6 +217,24 @@ fn sequence(chance: &mut Chance) -> String {
         script += "commit;\n";
     }
     script
+}
+
+/// A refresh, of all or of some time from the rows, or another name for a moment.
+fn refresh(chance: &mut Chance, name: &str) -> String {
+    match chance.below(4) {
+        0 => {
+            let from = 1_709_251_200 + chance.below(90) * 86_400;
+            let to = from + 1 + chance.below(20 * 86_400);
+            format!(
+                "call refresh_continuous_aggregate('{name}', to_timestamp({from}), to_timestamp({to}), force => true);"
+            )
+        }
+        1 => format!(
+            "alter materialized view {name} rename to {name}_renamed;\n\
+             alter materialized view {name}_renamed rename to {name};"
+        ),
+        _ => format!("refresh materialized view {name};"),
+    }
 }
 
 fn comparison(name: &str, query: &str) -> String {

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use slicedb_storage::{Layout, State, TableDef, TableId};
 
-use super::{ColumnEntry, RelationKind, TableEntry};
+use super::{ColumnEntry, Properties, RelationKind, TableEntry};
 use crate::types::PgType;
 
 /// A continuous aggregate.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AggregateEntry {
     /// Its names and columns, as those of a table that does not exist.
     pub table: Arc<TableEntry>,
@@ -24,19 +24,8 @@ pub struct AggregateEntry {
     pub partials: TableId,
     /// Where it is told which of them are stale.
     pub stale: TableId,
-    /// What the names in its query stand for.
-    pub reads: Vec<Read>,
-}
-
-/// A name in a query and what it stands for: tables may be renamed later.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Read {
-    /// The schema that it was looked for in.
-    pub schema: String,
-    /// The name.
-    pub name: String,
-    /// The table; of an aggregate the table of its partials.
-    pub table: TableId,
+    /// The relations that its query names, by their oids.
+    pub reads: Vec<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -48,9 +37,11 @@ struct Record {
     partials: TableId,
     stale: TableId,
     #[serde(default)]
-    reads: Vec<Read>,
+    reads: Vec<u32>,
     /// A table definition with its columns.
     columns: serde_json::Value,
+    #[serde(flatten)]
+    properties: Properties,
 }
 
 impl AggregateEntry {
@@ -76,6 +67,7 @@ impl AggregateEntry {
             oid: super::table_oid(query.partials),
             def: Arc::new(TableDef::new(query.partials, fields, layout)?),
             columns,
+            properties: Properties::default(),
         };
         Ok(AggregateEntry {
             table: Arc::new(table),
@@ -88,9 +80,9 @@ impl AggregateEntry {
         })
     }
 
-    /// Whether its query names a table, or an aggregate by the table of its partials.
-    pub fn reads_from(&self, table: TableId) -> bool {
-        self.source == table || self.reads.iter().any(|read| read.table == table)
+    /// Whether its query names a relation.
+    pub fn reads_from(&self, relation: &TableEntry) -> bool {
+        self.source == relation.def.id || self.reads.contains(&relation.oid)
     }
 
     /// Reads a record.
@@ -101,11 +93,7 @@ impl AggregateEntry {
         state: &State,
     ) -> Result<Self, String> {
         let record: Record = serde_json::from_slice(value).map_err(|e| e.to_string())?;
-        let read = record.reads.iter().map(|read| read.table);
-        for table in [record.source, record.partials, record.stale]
-            .into_iter()
-            .chain(read)
-        {
+        for table in [record.source, record.partials, record.stale] {
             if state.table(table).is_none() {
                 return Err(format!("table {table} is missing"));
             }
@@ -124,6 +112,7 @@ impl AggregateEntry {
             oid: record.oid,
             columns: columns.collect(),
             def: Arc::new(def),
+            properties: record.properties,
         };
         Ok(AggregateEntry {
             table: Arc::new(table),
@@ -153,6 +142,7 @@ impl AggregateEntry {
             reads: self.reads.clone(),
             // A definition is JSON already.
             columns: serde_json::from_slice(&self.table.def.encode()).unwrap_or_default(),
+            properties: self.table.properties.clone(),
         };
         // Plain maps of text cannot fail to serialise.
         serde_json::to_vec(&record).unwrap_or_default().into()
@@ -162,8 +152,8 @@ impl AggregateEntry {
 /// What a new continuous aggregate computes, and the tables that keep it.
 #[derive(Debug)]
 pub struct AggregateQuery {
-    /// What the names in it stand for.
-    pub reads: Vec<Read>,
+    /// The relations that it names, by their oids.
+    pub reads: Vec<u32>,
     /// Its text.
     pub text: String,
     /// The time zone in which it is read.

@@ -4,6 +4,9 @@
 //! both changed by the same commit. A statement sees the catalog of the state that it reads.
 
 mod aggregate;
+mod job;
+mod progress;
+mod properties;
 mod provider;
 pub mod system;
 
@@ -19,7 +22,10 @@ use crate::dialect::TableName;
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::PgType;
 
-pub use aggregate::{AggregateEntry, AggregateQuery, Read};
+pub use aggregate::{AggregateEntry, AggregateQuery};
+pub use job::interval_text;
+pub use progress::Progress;
+pub use properties::{Properties, StoredQuery};
 pub(crate) use provider::CatalogView;
 
 /// The schema of tables whose name has none.
@@ -41,10 +47,12 @@ pub enum RelationKind {
     Table,
     /// A continuous aggregate, which is a view to clients.
     View,
+    /// A materialized view: a table that a query fills.
+    MaterializedView,
 }
 
 /// A table, or what looks like one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TableEntry {
     /// What it is.
     pub kind: RelationKind,
@@ -58,10 +66,12 @@ pub struct TableEntry {
     pub def: Arc<TableDef>,
     /// Its columns, in order.
     pub columns: Vec<ColumnEntry>,
+    /// What else there is to it.
+    pub properties: Properties,
 }
 
 /// A column.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ColumnEntry {
     /// Its name.
     pub name: String,
@@ -79,6 +89,8 @@ struct Record {
     oid: u32,
     /// By column name.
     defaults: BTreeMap<String, String>,
+    #[serde(flatten)]
+    properties: Properties,
 }
 
 impl Catalog {
@@ -124,17 +136,29 @@ impl Catalog {
         self.tables.get(&(schema.to_owned(), name.to_owned()))
     }
 
-    /// A table as a statement names it.
+    /// A table as a statement names it that changes it.
     ///
     /// # Errors
-    /// 42P01 when there is none, with the position of the name.
+    /// 42P01 when there is none, with the position of the name; 42809 for a view.
     pub fn find(&self, name: &TableName) -> Result<&Arc<TableEntry>> {
         let schema = name.schema.as_deref().unwrap_or(PUBLIC);
         if let Some(entry) = self.aggregate(schema, &name.name) {
             let message = format!("\"{}\" is a materialized view", entry.table.name);
             return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
         }
-        self.get(schema, &name.name).ok_or_else(|| undefined(name))
+        let entry = self.get(schema, &name.name);
+        let entry = entry.ok_or_else(|| undefined(name))?;
+        if entry.kind == RelationKind::MaterializedView {
+            let message = format!("cannot change materialized view \"{}\"", entry.name);
+            return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
+        }
+        Ok(entry)
+    }
+
+    /// Whatever has columns, by its names.
+    pub fn relation(&self, schema: &str, name: &str) -> Option<&Arc<TableEntry>> {
+        let aggregate = || self.aggregate(schema, name).map(|a| &a.table);
+        self.get(schema, name).or_else(aggregate)
     }
 
     /// A continuous aggregate by its names.
@@ -147,29 +171,18 @@ impl Catalog {
         self.aggregates.values()
     }
 
-    /// The aggregates that read from a table, or from an aggregate by the table of its partials,
-    /// and those that read from them.
-    pub fn dependents(&self, table: TableId) -> Vec<&Arc<AggregateEntry>> {
-        let mut found: Vec<&Arc<AggregateEntry>> = Vec::new();
-        loop {
-            let depends = |a: &AggregateEntry| {
-                a.reads_from(table) || found.iter().any(|f| a.reads_from(f.partials))
-            };
-            let is_new =
-                |a: &&Arc<AggregateEntry>| !found.iter().any(|f| Arc::ptr_eq(f, a)) && depends(a);
-            let Some(next) = self.aggregates().find(is_new) else {
-                return found;
-            };
-            found.push(next);
-        }
-    }
-
-    /// Whatever has columns: the tables, then the continuous aggregates.
+    /// Whatever has columns: tables and materialized views, then the continuous aggregates.
     pub fn relations(&self) -> impl Iterator<Item = &Arc<TableEntry>> {
         self.tables().chain(self.aggregates().map(|a| &a.table))
     }
 
-    /// All tables, by schema and name.
+    /// All materialized views, by schema and name.
+    pub fn views(&self) -> impl Iterator<Item = (&Arc<TableEntry>, &StoredQuery)> {
+        let views = self.tables.values();
+        views.filter_map(|entry| Some((entry, entry.properties.view.as_ref()?)))
+    }
+
+    /// All tables and materialized views, by schema and name.
     pub fn tables(&self) -> impl Iterator<Item = &Arc<TableEntry>> {
         self.tables.values()
     }
@@ -184,12 +197,16 @@ impl TableEntry {
             default: record.defaults.remove(field.name()),
         });
         TableEntry {
-            kind: RelationKind::Table,
+            kind: match record.properties.view {
+                Some(_) => RelationKind::MaterializedView,
+                None => RelationKind::Table,
+            },
             schema: schema.to_owned(),
             name: name.to_owned(),
             oid: record.oid,
             columns: columns.collect(),
             def,
+            properties: record.properties,
         }
     }
 
@@ -232,6 +249,7 @@ impl TableEntry {
             table: self.def.id,
             oid: self.oid,
             defaults: defaults.collect(),
+            properties: self.properties.clone(),
         };
         // Plain maps of text cannot fail to serialise.
         serde_json::to_vec(&record).unwrap_or_default().into()

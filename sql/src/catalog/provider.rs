@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::ScalarUDF;
 use slicedb_storage::{State, TableId};
 
 use super::{Catalog, PUBLIC, system};
+use crate::error::{SqlError, SqlState};
 use crate::plan::SliceTable;
 use crate::plan::generic::Parameters;
 
@@ -33,13 +34,21 @@ impl CatalogView {
     /// A table by its name, `None` when there is none.
     ///
     /// # Errors
-    /// None but those of a bug in the rows of a system table.
+    /// 55000 for a materialized view that has not been populated, and those of a bug in the rows of a
+    /// system table.
     pub(crate) fn table(&self, schema: &str, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let extra = self.extra.iter().find(|(extra, _)| extra == name);
         if let (Some((_, table)), PUBLIC) = (extra, schema) {
             return Ok(Some(table.clone()));
         }
         if let Some(entry) = self.catalog.get(schema, name) {
+            let view = entry.properties.view.as_ref();
+            if view.is_some_and(|view| !view.is_populated) {
+                let message = format!("materialized view \"{name}\" has not been populated");
+                let error = SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+                    .with_hint("Use the REFRESH MATERIALIZED VIEW command.");
+                return Err(DataFusionError::External(Box::new(error)));
+            }
             return Ok(Some(Arc::new(SliceTable::new(entry.clone(), self))));
         }
         // A name without a schema is looked for in pg_catalog too, as if it stood first in the

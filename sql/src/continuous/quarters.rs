@@ -3,8 +3,8 @@
 //! Where each row tells its zone, as a merchant does, no bucket is the same for all. Partials are
 //! then kept by a slot of which every zone's bucket is a whole number: the quarter of an hour. All
 //! zones of the time-zone database have been whole quarters from UTC since 2012, and have changed at
-//! one; before there were changes a minute after midnight, and before 1972 there were offsets of
-//! seconds. The slots of those times are as short.
+//! one, but for three changes of one zone a minute after midnight. Before there were more of these, and before
+//! 1972 there were offsets of seconds. The slots of those times are as short.
 
 use std::sync::{Arc, LazyLock};
 
@@ -28,12 +28,24 @@ const DAY_US: i64 = 24 * 60 * MINUTE_US;
 const WHOLE_MINUTES_US: i64 = 737 * DAY_US;
 /// From here on all zones are whole quarters from UTC, and change at one: 2012-01-01.
 const WHOLE_QUARTERS_US: i64 = 15_340 * DAY_US;
+/// But in the quarters that begin here: Antarctica/Casey, in October of 2020, 2021 and 2022.
+const SPLIT_US: [i64; 3] = [
+    1_601_740_800 * SECOND_US,
+    1_633_190_400 * SECOND_US,
+    1_664_640_000 * SECOND_US,
+];
 
 /// The first microsecond of the slot of a time.
 fn quarter(time: i64) -> i64 {
     let width = match time {
         i64::MIN | i64::MAX => return time,
-        time if time >= WHOLE_QUARTERS_US => QUARTER_US,
+        time if time >= WHOLE_QUARTERS_US => {
+            let start = time - time.rem_euclid(QUARTER_US);
+            return match SPLIT_US.contains(&start) {
+                true => time - time.rem_euclid(MINUTE_US),
+                false => start,
+            };
+        }
         time if time >= WHOLE_MINUTES_US => MINUTE_US,
         _ => SECOND_US,
     };
@@ -162,7 +174,9 @@ mod tests {
         for tz in chrono_tz::TZ_VARIANTS {
             let zone = Zone::Named(tz);
             let fits = |second: i64, what: i64| {
-                let is_new = second * SECOND_US >= WHOLE_QUARTERS_US;
+                let us = second * SECOND_US;
+                let is_split = SPLIT_US.contains(&(us - us.rem_euclid(QUARTER_US)));
+                let is_new = us >= WHOLE_QUARTERS_US && !is_split;
                 let width = if is_new { QUARTER_US } else { MINUTE_US };
                 assert_eq!(what * SECOND_US % width, 0, "{tz} at {second}");
             };

@@ -2,7 +2,9 @@
 //!
 //! They change the catalog or delete data, so they are statements here and no functions of the
 //! query engine: `SELECT f(…)`, `SELECT * FROM f(…)` and `CALL f(…)` are recognised when the call is
-//! all that the statement does.
+//! all that the statement does. Procedures are called by `CALL` alone.
+
+mod function;
 
 use datafusion::sql::sqlparser::ast::{
     self, FunctionArg, FunctionArgExpr, SelectItem, Spanned, Value,
@@ -12,6 +14,8 @@ use super::cursor::Cursor;
 use super::source::Source;
 use super::statement::Statement;
 use crate::error::{Result, SqlError, SqlState};
+
+pub use function::AdminFunction;
 
 /// A call.
 #[derive(Debug, Clone)]
@@ -23,46 +27,6 @@ pub struct AdminCall {
     /// The name of the single output column, or `None` for `SELECT * FROM f(…)` and `CALL`, where
     /// the function's own columns are the answer.
     pub column: Option<String>,
-}
-
-/// The functions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AdminFunction {
-    /// `create_hypertable`.
-    CreateHypertable,
-    /// `add_retention_policy`.
-    AddRetentionPolicy,
-    /// `remove_retention_policy`.
-    RemoveRetentionPolicy,
-    /// `drop_chunks`.
-    DropChunks,
-    /// `show_chunks`.
-    ShowChunks,
-}
-
-impl AdminFunction {
-    /// The function of this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "create_hypertable" => AdminFunction::CreateHypertable,
-            "add_retention_policy" => AdminFunction::AddRetentionPolicy,
-            "remove_retention_policy" => AdminFunction::RemoveRetentionPolicy,
-            "drop_chunks" => AdminFunction::DropChunks,
-            "show_chunks" => AdminFunction::ShowChunks,
-            _ => return None,
-        })
-    }
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            AdminFunction::CreateHypertable => "create_hypertable",
-            AdminFunction::AddRetentionPolicy => "add_retention_policy",
-            AdminFunction::RemoveRetentionPolicy => "remove_retention_policy",
-            AdminFunction::DropChunks => "drop_chunks",
-            AdminFunction::ShowChunks => "show_chunks",
-        }
-    }
 }
 
 /// An argument.
@@ -151,6 +115,11 @@ pub(crate) fn of_query(query: &ast::Query, source: &Source<'_>) -> Result<Option
     let Some(function) = function_named(name) else {
         return Ok(None);
     };
+    if function.is_procedure() {
+        let message = format!("{}() is a procedure", function.name());
+        return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message)
+            .with_hint("To call a procedure, use CALL."));
+    }
     let plain = query.with.is_none()
         && query.order_by.is_none()
         && query.limit_clause.is_none()
@@ -289,9 +258,13 @@ fn value(expr: &ast::Expr) -> AdminValue {
             (AdminValue::Text(text), ast::DataType::Interval { fields: None, .. }) => {
                 AdminValue::Interval(text)
             }
-            (AdminValue::Text(text), ast::DataType::Regclass | ast::DataType::Text) => {
-                AdminValue::Text(text)
-            }
+            (
+                AdminValue::Text(text),
+                ast::DataType::Regclass
+                | ast::DataType::Text
+                | ast::DataType::JSON
+                | ast::DataType::JSONB,
+            ) => AdminValue::Text(text),
             (AdminValue::Text(text), ast::DataType::Custom(name, _)) if is_name_type(name) => {
                 AdminValue::Text(text)
             }
@@ -339,7 +312,12 @@ fn is_name_type(name: &ast::ObjectName) -> bool {
     name.0
         .last()
         .and_then(|part| part.as_ident())
-        .is_some_and(|ident| matches!(ident.value.as_str(), "name" | "regclass" | "text"))
+        .is_some_and(|ident| {
+            matches!(
+                ident.value.as_str(),
+                "name" | "regclass" | "regproc" | "text"
+            )
+        })
 }
 
 fn text_of(value: &Value) -> Option<String> {

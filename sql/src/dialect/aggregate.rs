@@ -1,4 +1,4 @@
-//! `CREATE`, `DROP` and `REFRESH MATERIALIZED VIEW`: continuous aggregates.
+//! `CREATE`, `DROP` and `REFRESH MATERIALIZED VIEW`: continuous aggregates, and plain ones.
 
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -24,6 +24,8 @@ pub struct CreateAggregate {
     pub query: Box<ast::Query>,
     /// The query as it was written.
     pub text: String,
+    /// Filled at once; false for `WITH NO DATA`.
+    pub with_data: bool,
 }
 
 /// `DROP MATERIALIZED VIEW`.
@@ -33,8 +35,19 @@ pub struct DropAggregate {
     pub names: Vec<TableName>,
     /// One that is not there is no error.
     pub if_exists: bool,
-    /// What reads from them is dropped too.
+    /// `CASCADE`.
     pub cascade: bool,
+}
+
+/// `REFRESH MATERIALIZED VIEW`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RefreshView {
+    /// The view.
+    pub name: TableName,
+    /// `CONCURRENTLY`.
+    pub concurrently: bool,
+    /// False for `WITH NO DATA`: its rows go.
+    pub with_data: bool,
 }
 
 /// `CREATE MATERIALIZED VIEW …`.
@@ -62,10 +75,7 @@ pub(crate) fn parse_create(at: &mut Cursor<'_>) -> Result<Statement> {
     let start = at.index;
     let query = query::query(at)?;
     let text = at.source.text_of(start..at.index).to_owned();
-    // Either way it answers exactly from its first moment on, and is built in the background.
-    if !at.take(&["with", "no", "data"]) {
-        at.take(&["with", "data"]);
-    }
+    let with_data = with_data(at);
     Ok(Statement::CreateAggregate(CreateAggregate {
         name,
         if_not_exists,
@@ -73,6 +83,7 @@ pub(crate) fn parse_create(at: &mut Cursor<'_>) -> Result<Statement> {
         options,
         query,
         text,
+        with_data,
     }))
 }
 
@@ -92,11 +103,21 @@ pub(crate) fn parse_drop(at: &mut Cursor<'_>) -> Result<Statement> {
 /// `REFRESH MATERIALIZED VIEW …`.
 pub(crate) fn parse_refresh(at: &mut Cursor<'_>) -> Result<Statement> {
     at.expect(&["refresh", "materialized", "view"])?;
-    at.take(&["concurrently"]);
+    let concurrently = at.take(&["concurrently"]);
     let name = at.table_name()?;
-    if at.sees(&["with", "no", "data"]) {
-        return at.unsupported("REFRESH MATERIALIZED VIEW WITH NO DATA");
+    let with_data = with_data(at);
+    Ok(Statement::RefreshAggregate(RefreshView {
+        name,
+        concurrently,
+        with_data,
+    }))
+}
+
+/// `WITH [NO] DATA`.
+fn with_data(at: &mut Cursor<'_>) -> bool {
+    let none = at.take(&["with", "no", "data"]);
+    if !none {
+        at.take(&["with", "data"]);
     }
-    at.take(&["with", "data"]);
-    Ok(Statement::RefreshAggregate(name))
+    !none
 }

@@ -7,7 +7,7 @@
 //! | `limits`, `expansion` | how large a statement may be |
 //! | `source`, `spelling`, `cursor`, `words` | tokens, places among them, reserved words |
 //! | `grammar`, `query`, `refuse` | what sqlparser reads, and what of that PostgreSQL does not |
-//! | `copy`, `table`, `transaction`, `settings`, `prepared`, `cursors`, `explain`, `admin` | statements that we read ourselves |
+//! | `copy`, `table`, `transaction`, `settings`, `prepared`, `cursors`, `explain`, `admin`, `aggregate`, `alter` | statements that we read ourselves |
 //! | `rewrite` | a query as PostgreSQL means it, in words that DataFusion plans so |
 //!
 //! A statement is parsed **once**, for both protocols, with one dialect; the tree is what is
@@ -17,6 +17,7 @@
 
 mod admin;
 mod aggregate;
+mod alter;
 mod copy;
 mod cursor;
 mod cursors;
@@ -41,7 +42,9 @@ mod words;
 pub(crate) mod tests;
 
 pub use admin::{AdminArgument, AdminCall, AdminFunction, AdminValue, DimensionKind};
-pub use aggregate::{CreateAggregate, DropAggregate};
+pub use aggregate::{CreateAggregate, DropAggregate, RefreshView};
+pub(crate) use alter::with_item;
+pub use alter::{AlterAction, AlterKind, AlterView, NewColumn};
 pub use copy::{
     Copy, CopyDirection, CopyFormat, CopyHeader, CopyOptions, CopySource, ForceColumns,
 };

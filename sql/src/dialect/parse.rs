@@ -6,7 +6,7 @@ use super::cursor::Cursor;
 use super::source::{Source, tokenize};
 use super::statement::{Discard, Parsed, Statement, Truncate};
 use super::{
-    admin, aggregate, copy, cursors, explain, limits, prepared, query, settings, table,
+    admin, aggregate, alter, copy, cursors, explain, limits, prepared, query, settings, table,
     transaction, words,
 };
 use crate::error::{Result, SqlError, SqlState};
@@ -81,6 +81,7 @@ fn statement(at: &mut Cursor<'_>) -> Result<Statement> {
         "create" => table::parse_create(at),
         "drop" if at.sees(&["drop", "table"]) => table::parse_drop(at),
         "drop" if at.sees(&["drop", "materialized"]) => aggregate::parse_drop(at),
+        "alter" => alter::parse(at),
         "refresh" => aggregate::parse_refresh(at),
         "explain" => explain::parse(at),
         "begin" | "start" | "commit" | "end" | "rollback" | "abort" | "savepoint" | "release" => {

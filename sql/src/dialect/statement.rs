@@ -7,7 +7,8 @@
 use datafusion::sql::sqlparser::ast;
 
 use super::admin::AdminCall;
-use super::aggregate::{CreateAggregate, DropAggregate};
+use super::aggregate::{CreateAggregate, DropAggregate, RefreshView};
+use super::alter::AlterView;
 use super::copy::Copy;
 use super::cursors::{Declare, Fetch};
 use super::table::{CreateTable, DropTable, TableName};
@@ -47,7 +48,9 @@ pub enum Statement {
     /// `DROP MATERIALIZED VIEW`.
     DropAggregate(DropAggregate),
     /// `REFRESH MATERIALIZED VIEW`.
-    RefreshAggregate(TableName),
+    RefreshAggregate(RefreshView),
+    /// `ALTER MATERIALIZED VIEW`, `ALTER VIEW`, the options of `ALTER TABLE`.
+    AlterView(AlterView),
     /// `EXPLAIN`.
     Explain(Explain),
     /// `BEGIN`, `START TRANSACTION`.
@@ -114,6 +117,7 @@ impl Statement {
     /// The words that begin it, as PostgreSQL names the statement in errors.
     pub fn name(&self) -> &'static str {
         match self {
+            Statement::Admin(call) if call.function.is_procedure() => "CALL",
             Statement::Query(_) | Statement::Admin(_) => "SELECT",
             Statement::Insert(_) => "INSERT",
             Statement::Update(_) => "UPDATE",
@@ -124,6 +128,7 @@ impl Statement {
             Statement::CreateAggregate(_) => "CREATE MATERIALIZED VIEW",
             Statement::DropAggregate(_) => "DROP MATERIALIZED VIEW",
             Statement::RefreshAggregate(_) => "REFRESH MATERIALIZED VIEW",
+            Statement::AlterView(alter) => alter.kind.statement(),
             Statement::Explain(_) => "EXPLAIN",
             Statement::Begin(_) => "BEGIN",
             Statement::Commit { .. } => "COMMIT",

@@ -1,25 +1,34 @@
-//! CREATE, DROP and REFRESH MATERIALIZED VIEW.
+//! CREATE, DROP and REFRESH MATERIALIZED VIEW: continuous aggregates. Plain views are in
+//! `materialized`.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use slicedb_storage::Transaction;
 use slicedb_storage::derived::{self, Ranges};
-use slicedb_storage::{TableId, Transaction};
 
+use super::ddl::{target_lag, unrecognized};
+use super::dependents::Removal;
 use super::outcome::{Interrupt, unless};
-use super::{Outcome, OutputColumn, Session};
-use crate::catalog::{AggregateEntry, AggregateQuery, Catalog, ColumnEntry, PUBLIC, record_name};
-use crate::dialect::{CreateAggregate, DropAggregate, OptionValue, TableName};
+use super::{Outcome, OutputColumn, Session, materialized};
+use crate::catalog::{
+    AggregateEntry, AggregateQuery, Catalog, ColumnEntry, PUBLIC, RelationKind, TableEntry,
+    record_name, undefined,
+};
+use crate::dialect::{CreateAggregate, DropAggregate, OptionValue, RefreshView, TableName};
 use crate::error::{Result, SqlError, SqlState};
 
 impl Session {
     pub(super) async fn create_aggregate(
         &mut self,
         create: &CreateAggregate,
+        text: &str,
         interrupt: &mut Interrupt,
     ) -> Result<Outcome> {
+        if !is_continuous(&create.options)? {
+            return self.create_view(create, text, interrupt).await;
+        }
         let done = Outcome::Command("CREATE MATERIALIZED VIEW".into());
-        self.check_options(&create.options)?;
+        let target_lag_us = self.check_options(&create.options)?;
         let mut writes = self.start_write("CREATE MATERIALIZED VIEW")?;
         let view = self.view_for(&mut writes)?;
         let catalog = self.database.catalogs().of(&view.state)?;
@@ -54,97 +63,91 @@ impl Session {
             source: source.def.id,
             partials,
             stale,
-            reads: new.reads,
+            reads: new.reads.iter().map(|relation| relation.oid).collect(),
         };
-        let entry = AggregateEntry::new(schema, name, columns, query)?;
+        let mut entry = AggregateEntry::new(schema, name, columns, query)?;
+        Arc::make_mut(&mut entry.table).properties.target_lag_us = target_lag_us;
         writes.put_table(definition.table(partials)?);
-        writes.put_table(derived::stale_def(stale, partials, &source.def)?);
+        let stale_def = derived::stale_def(stale, partials, &source.def)?;
+        writes.put_table(stale_def.clone());
         writes.put_record(&view, &entry.record_name(), Some(entry.record()));
         // A table of the same name that is created meanwhile is a conflict.
         writes.put_record(&view, &record_name(schema, name), None);
-        for read in &entry.reads {
-            let of = |a: &&Arc<AggregateEntry>| a.partials == read.table;
-            if let Some(below) = catalog.aggregates().find(of) {
-                writes.put_record(&view, &below.record_name(), Some(below.record()));
-            }
+        // The same records again: what it reads from and is dropped meanwhile is a conflict.
+        for relation in &new.reads {
+            materialized::keep(&mut writes, &view, &catalog, relation);
         }
-        // The same records again: a table that is dropped meanwhile is a conflict.
-        for table in definition.references.iter().chain([&source]) {
-            writes.put_record(&view, &table.record_name(), Some(table.record()));
-        }
-        let view = self.view_for(&mut writes)?;
-        // All of its history is yet to be aggregated.
+        // All of its history is yet to be aggregated. Others over the table stay as they are.
         let all = Ranges::of(None, vec![(i64::MIN, i64::MAX)]);
-        writes.mark(&view.state, source.def.id, &all)?;
+        writes.append(stale, all.rows(&stale_def.schema)?)?;
         self.finish_write(writes).await?;
         self.database.repairer().ring();
         Ok(done)
     }
 
-    /// The options of a continuous aggregate. What has no meaning here gets a notice.
-    fn check_options(&mut self, options: &[(String, OptionValue)]) -> Result<()> {
-        let continuous = options.iter().find(|(name, _)| name == "tsdb.continuous");
-        if continuous.is_none_or(|(_, value)| value.as_bool() != Some(true)) {
-            return Err(
-                SqlError::unsupported("a materialized view that is not continuous")
-                    .with_hint("Create it WITH (timescaledb.continuous): it is never behind."),
-            );
-        }
+    /// The options of a continuous aggregate: its target lag in microseconds. What has no meaning here
+    /// gets a notice.
+    fn check_options(&mut self, options: &[(String, OptionValue)]) -> Result<Option<i64>> {
+        let mut target_lag_us = None;
         for (name, value) in options {
             match name.as_str() {
                 "tsdb.continuous" => {}
-                "tsdb.materialized_only" | "tsdb.create_group_indexes" | "tsdb.finalized" => {
-                    if value.as_bool().is_none() {
-                        let message = format!("invalid value for {name} '{}'", value.as_str());
-                        return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
-                    }
-                    if name == "tsdb.materialized_only" && value.as_bool() == Some(true) {
-                        let message = "continuous aggregates are always exact: \
-                                       materialized_only has no effect";
-                        self.notify(SqlError::new(SqlState([b'0'; 5]), message));
-                    }
-                }
-                _ => {
-                    let message = format!("unrecognized parameter \"{name}\"");
-                    return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
-                }
+                "tsdb.target_lag" => target_lag_us = Some(target_lag(value)?),
+                _ => self.check_meaningless(name, value)?,
             }
         }
-        Ok(())
+        Ok(target_lag_us)
+    }
+
+    /// An option of TimescaleDB's that changes nothing here.
+    ///
+    /// # Errors
+    /// 22023 when it is none.
+    pub(super) fn check_meaningless(&mut self, name: &str, value: &OptionValue) -> Result<()> {
+        match name {
+            "tsdb.materialized_only" | "tsdb.create_group_indexes" | "tsdb.finalized" => {
+                if value.as_bool().is_none() {
+                    let message = format!("invalid value for {name} '{}'", value.as_str());
+                    return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
+                }
+                if name == "tsdb.materialized_only" && value.as_bool() == Some(true) {
+                    self.notice(
+                        "continuous aggregates are always exact: materialized_only has no effect",
+                    );
+                }
+                Ok(())
+            }
+            _ => Err(unrecognized(name)),
+        }
     }
 
     pub(super) async fn drop_aggregate(&mut self, drop: &DropAggregate) -> Result<Outcome> {
         let mut writes = self.start_write("DROP MATERIALIZED VIEW")?;
         let view = self.view_for(&mut writes)?;
         let catalog = self.database.catalogs().of(&view.state)?;
-        let named = drop.names.iter();
-        let named = named.filter_map(|name| Some(find(&catalog, name).ok()?.partials));
-        let named: BTreeSet<TableId> = named.collect();
-        let mut gone = BTreeSet::new();
+        let mut removal = Removal::new(drop.cascade, &catalog, &drop.names);
         for name in &drop.names {
-            match find(&catalog, name) {
-                Ok(entry) => {
-                    if gone.insert(entry.partials) {
-                        remove(&mut writes, &view, entry);
+            let found = match find(&catalog, name) {
+                Ok(entry) => Ok((entry.table.clone(), Some(entry.clone()))),
+                Err(e) => plain(&catalog, name).map(|table| (table, None)).ok_or(e),
+            };
+            match found {
+                Ok((table, aggregate)) => {
+                    let removed =
+                        self.remove_readers(&mut writes, &view, &catalog, &table, &mut removal);
+                    if let Err(e) = removed {
+                        self.give_back(writes);
+                        return Err(e);
                     }
-                    for aggregate in catalog.dependents(entry.partials) {
-                        if named.contains(&aggregate.partials) {
-                            continue;
-                        }
-                        if !drop.cascade {
-                            self.give_back(writes);
-                            let what = format!("materialized view {}", entry.table.name);
-                            return Err(has_dependents(&what, aggregate));
-                        }
-                        if gone.insert(aggregate.partials) {
-                            self.notify(drops_too(aggregate));
-                            remove(&mut writes, &view, aggregate);
-                        }
+                    match aggregate {
+                        Some(entry) => remove(&mut writes, &view, &entry),
+                        None => materialized::remove(&mut writes, &view, &table),
                     }
                 }
-                Err(_) if drop.if_exists => {
-                    let message = format!("materialized view \"{name}\" does not exist, skipping");
-                    self.notify(SqlError::new(SqlState([b'0'; 5]), message));
+                Err(e) if drop.if_exists && e.state == SqlState::UNDEFINED_TABLE => {
+                    self.notice(format!(
+                        "materialized view \"{name}\" does not exist, skipping"
+                    ));
                 }
                 Err(e) => {
                     self.give_back(writes);
@@ -156,21 +159,32 @@ impl Session {
         Ok(Outcome::Command("DROP MATERIALIZED VIEW".into()))
     }
 
-    /// Waits until everything that is stale now has been aggregated anew.
+    /// Waits until everything that is stale now has been aggregated anew; a plain view is filled anew.
     pub(super) async fn refresh_aggregate(
         &mut self,
-        name: &TableName,
+        refresh: &RefreshView,
         interrupt: &mut Interrupt,
     ) -> Result<Outcome> {
-        if !self.is_autocommit() {
-            let message = "REFRESH MATERIALIZED VIEW cannot run inside a transaction block";
-            return Err(SqlError::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
+        let seen = self.view()?;
+        let catalog = self.database.catalogs().of(&seen.state)?;
+        if plain(&catalog, &refresh.name).is_some() {
+            return self.refresh_view(refresh, interrupt).await;
         }
+        if !refresh.with_data {
+            return Err(SqlError::unsupported(
+                "REFRESH MATERIALIZED VIEW WITH NO DATA of a continuous aggregate",
+            ));
+        }
+        self.refuse_in_block("REFRESH MATERIALIZED VIEW")?;
         let database = self.database.clone();
-        let name = name.clone();
+        let name = refresh.name.clone();
         let work = async move {
             let state = database.engine().state();
-            let entry = find(&*database.catalogs().of(&state)?, &name)?.clone();
+            let catalog = database.catalogs().of(&state)?;
+            let entry = find(&catalog, &name).map_err(|e| match e.state {
+                SqlState::UNDEFINED_TABLE => undefined(&name),
+                _ => SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, e.message),
+            })?;
             database
                 .repairer()
                 .settle(entry.source, database.engine())
@@ -179,6 +193,50 @@ impl Session {
         unless(interrupt, self.database.runtime().run(work)).await?;
         Ok(Outcome::Command("REFRESH MATERIALIZED VIEW".into()))
     }
+}
+
+/// Whether options ask for a continuous aggregate.
+fn is_continuous(options: &[(String, OptionValue)]) -> Result<bool> {
+    let Some((_, value)) = options.iter().find(|(name, _)| name == "tsdb.continuous") else {
+        return Ok(false);
+    };
+    value.as_bool().ok_or_else(|| {
+        let message = format!("invalid value for tsdb.continuous: \"{}\"", value.as_str());
+        SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message)
+    })
+}
+
+/// An aggregate that a procedure names.
+///
+/// # Errors
+/// 42P01 when there is nothing of that name, 42809 when it is no aggregate.
+pub(super) fn require<'a>(
+    catalog: &'a Catalog,
+    name: &TableName,
+) -> Result<&'a Arc<AggregateEntry>> {
+    let schema = name.schema.as_deref().unwrap_or(PUBLIC);
+    if let Some(entry) = catalog.aggregate(schema, &name.name) {
+        return Ok(entry);
+    }
+    Err(match catalog.get(schema, &name.name) {
+        Some(_) => {
+            let message = format!("relation \"{}\" is not a continuous aggregate", name.name);
+            SqlError::new(SqlState::WRONG_OBJECT_TYPE, message)
+        }
+        None => undefined(name),
+    })
+}
+
+/// A plain materialized view as a statement names it.
+fn plain(catalog: &Catalog, name: &TableName) -> Option<Arc<TableEntry>> {
+    let entry = catalog.get(name.schema.as_deref().unwrap_or(PUBLIC), &name.name)?;
+    (entry.kind == RelationKind::MaterializedView).then(|| entry.clone())
+}
+
+/// 42P01 for a view.
+pub(super) fn no_view(name: impl std::fmt::Display) -> SqlError {
+    let message = format!("materialized view \"{name}\" does not exist");
+    SqlError::new(SqlState::UNDEFINED_TABLE, message)
 }
 
 /// An aggregate as a statement names it.
@@ -192,32 +250,8 @@ fn find<'a>(catalog: &'a Catalog, name: &TableName) -> Result<&'a Arc<AggregateE
             let message = format!("\"{}\" is not a materialized view", name.name);
             SqlError::new(SqlState::WRONG_OBJECT_TYPE, message)
         }
-        None => {
-            let message = format!("materialized view \"{name}\" does not exist");
-            SqlError::new(SqlState::UNDEFINED_TABLE, message)
-        }
+        None => no_view(name),
     })
-}
-
-/// 2BP01: an aggregate reads from what is to be dropped.
-pub(super) fn has_dependents(what: &str, aggregate: &AggregateEntry) -> SqlError {
-    let message = format!("cannot drop {what} because other objects depend on it");
-    let detail = format!(
-        "materialized view {} depends on {what}",
-        aggregate.table.name
-    );
-    SqlError::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
-        .with_detail(detail)
-        .with_hint("Use DROP ... CASCADE to drop the dependent objects too.")
-}
-
-/// The notice that an aggregate is dropped with what it reads from.
-pub(super) fn drops_too(aggregate: &AggregateEntry) -> SqlError {
-    let message = format!(
-        "drop cascades to materialized view {}",
-        aggregate.table.name
-    );
-    SqlError::new(SqlState([b'0'; 5]), message)
 }
 
 /// Takes an aggregate out of the catalog, with what it keeps.
@@ -231,8 +265,8 @@ pub(super) fn remove(
     writes.put_record(view, &entry.record_name(), None);
 }
 
-/// The columns of an aggregate, under the names that its statement gives them.
-fn columns(outputs: Vec<OutputColumn>, names: &[String]) -> Result<Vec<ColumnEntry>> {
+/// The columns of a view, under the names that its statement gives them.
+pub(super) fn columns(outputs: Vec<OutputColumn>, names: &[String]) -> Result<Vec<ColumnEntry>> {
     if names.len() > outputs.len() {
         let message = "too many column names were specified";
         return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));

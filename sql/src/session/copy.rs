@@ -12,7 +12,7 @@ use super::outcome::Interrupt;
 use super::query::select;
 use super::write::conform;
 use super::{CopyOut, Outcome, OutputColumn, RowsTag, Session};
-use crate::catalog::TableEntry;
+use crate::catalog::{Catalog, PUBLIC, RelationKind, TableEntry};
 use crate::dialect::{Copy, CopyDirection, CopyOptions, CopySource, ForceColumns, TableName};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::FormatSettings;
@@ -87,7 +87,8 @@ impl Session {
         let catalog = self.database.catalogs().of(&view.state)?;
         match (&copy.direction, &copy.source) {
             (CopyDirection::In, CopySource::Table { name, columns }) => {
-                let entry = catalog.find(name).map_err(without_position)?.clone();
+                let found = catalog.find(name);
+                let entry = found.map_err(|e| refused(&catalog, name, "to", e))?.clone();
                 self.copy_in(copy, entry, columns, interrupt).await
             }
             (CopyDirection::In, CopySource::Query(_)) => Err(SqlError::new(
@@ -98,7 +99,8 @@ impl Session {
                 let query = match source {
                     CopySource::Query(query) => (**query).clone(),
                     CopySource::Table { name, columns } => {
-                        let entry = catalog.find(name).map_err(without_position)?;
+                        let found = catalog.find(name);
+                        let entry = found.map_err(|e| refused(&catalog, name, "from", e))?;
                         let chosen = chosen(entry, columns)?;
                         check_forced(entry, &chosen, &copy.options)?;
                         table_query(name, entry, &chosen)?
@@ -153,6 +155,22 @@ impl Session {
             interrupt: Some(interrupt),
             entry,
         }))
+    }
+}
+
+/// Why a relation cannot be copied, `to` or `from` it.
+fn refused(catalog: &Catalog, name: &TableName, way: &str, error: SqlError) -> SqlError {
+    let schema = name.schema.as_deref().unwrap_or(PUBLIC);
+    let kind = match catalog.relation(schema, &name.name).map(|found| found.kind) {
+        Some(RelationKind::MaterializedView) => "materialized view",
+        Some(RelationKind::View) => "view",
+        Some(RelationKind::Table) | None => return without_position(error),
+    };
+    let message = format!("cannot copy {way} {kind} \"{}\"", name.name);
+    let refused = SqlError::new(SqlState::WRONG_OBJECT_TYPE, message);
+    match way {
+        "from" => refused.with_hint("Try the COPY (SELECT ...) TO variant."),
+        _ => refused,
     }
 }
 

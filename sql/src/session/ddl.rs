@@ -1,15 +1,15 @@
 //! CREATE TABLE and DROP TABLE.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use slicedb_storage::table::{DAY_US, HOUR_US};
 use slicedb_storage::{Layout, TableDef};
 
-use super::{Outcome, Session, aggregate};
-use crate::catalog::{ColumnEntry, PUBLIC, RelationKind, TableEntry, table_oid};
-use crate::dialect::{CreateTable, DropTable, TableName};
+use super::dependents::Removal;
+use super::{Outcome, Session};
+use crate::catalog::{ColumnEntry, PUBLIC, Properties, RelationKind, TableEntry, table_oid};
+use crate::dialect::{CreateTable, DropTable, OptionValue, TableName};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::{FormatSettings, PgType};
 
@@ -83,7 +83,7 @@ impl Session {
         }
         let known = matches!(
             schema,
-            "pg_catalog" | "information_schema" | "timescaledb_information"
+            "pg_catalog" | "information_schema" | "timescaledb_information" | "slicedb"
         );
         Err(if known {
             let message = format!("permission denied to create \"{name}\"");
@@ -101,31 +101,27 @@ impl Session {
         let mut writes = self.start_write("DROP TABLE")?;
         let view = self.view_for(&mut writes)?;
         let catalog = self.database.catalogs().of(&view.state)?;
-        let mut gone = BTreeSet::new();
+        let mut removal = Removal::new(drop.cascade, &catalog, &drop.names);
         for name in &drop.names {
             match catalog.find(name) {
                 Ok(entry) => {
-                    for aggregate in catalog.dependents(entry.def.id) {
-                        if !drop.cascade {
-                            self.give_back(writes);
-                            let what = format!("table {}", entry.name);
-                            return Err(aggregate::has_dependents(&what, aggregate));
-                        }
-                        if gone.insert(aggregate.partials) {
-                            self.notify(aggregate::drops_too(aggregate));
-                            aggregate::remove(&mut writes, &view, aggregate);
-                        }
+                    let removed =
+                        self.remove_readers(&mut writes, &view, &catalog, entry, &mut removal);
+                    if let Err(e) = removed {
+                        self.give_back(writes);
+                        return Err(e);
                     }
                     writes.drop_table(entry.def.id);
                     writes.put_record(&view, &entry.record_name(), None);
                 }
                 Err(e) if e.state == SqlState::WRONG_OBJECT_TYPE => {
                     self.give_back(writes);
-                    return Err(e);
+                    let message = format!("\"{}\" is not a table", name.name);
+                    return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message)
+                        .with_hint("Use DROP MATERIALIZED VIEW to remove a materialized view."));
                 }
                 Err(_) if drop.if_exists => {
-                    let message = format!("table \"{name}\" does not exist, skipping");
-                    self.notify(SqlError::new(SqlState([b'0'; 5]), message));
+                    self.notice(format!("table \"{name}\" does not exist, skipping"));
                 }
                 Err(_) => {
                     self.give_back(writes);
@@ -148,7 +144,6 @@ impl Session {
     }
 }
 
-/// 2BP01.
 fn define(create: &CreateTable, id: slicedb_storage::TableId) -> Result<TableEntry> {
     if create.columns.len() > COLUMNS_MAX {
         let message = format!("tables can have at most {COLUMNS_MAX} columns");
@@ -164,6 +159,7 @@ fn define(create: &CreateTable, id: slicedb_storage::TableId) -> Result<TableEnt
         }
     }
     let wanted = Hypertable::of(create)?;
+    let target_lag_us = wanted.as_ref().and_then(|wanted| wanted.target_lag_us);
     let mut columns: Vec<ColumnEntry> = create
         .columns
         .iter()
@@ -208,7 +204,9 @@ fn define(create: &CreateTable, id: slicedb_storage::TableId) -> Result<TableEnt
                 .collect(),
         },
     };
-    entry_of(id, PUBLIC, &create.name.name, columns, layout)
+    let mut entry = entry_of(id, PUBLIC, &create.name.name, columns, layout)?;
+    entry.properties.target_lag_us = target_lag_us;
+    Ok(entry)
 }
 
 /// The entry of a table with these columns.
@@ -231,6 +229,7 @@ pub(super) fn entry_of(
         oid: table_oid(id),
         def: Arc::new(def),
         columns,
+        properties: Properties::default(),
     })
 }
 
@@ -240,6 +239,7 @@ pub(super) struct Hypertable {
     pub(super) time: Option<String>,
     pub(super) key: Option<String>,
     pub(super) chunk_us: i64,
+    pub(super) target_lag_us: Option<i64>,
 }
 
 impl Default for Hypertable {
@@ -248,6 +248,7 @@ impl Default for Hypertable {
             time: None,
             key: None,
             chunk_us: HOUR_US,
+            target_lag_us: None,
         }
     }
 }
@@ -271,10 +272,8 @@ impl Hypertable {
                     wanted.key = Some(value.as_str().to_owned())
                 }
                 "tsdb.chunk_interval" => wanted.chunk_us = interval_us(value.as_str())?,
-                _ => {
-                    let message = format!("unrecognized parameter \"{name}\"");
-                    return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
-                }
+                "tsdb.target_lag" => wanted.target_lag_us = Some(target_lag(value)?),
+                _ => return Err(unrecognized(name)),
             }
         }
         if hypertable != Some(true) && !create.options.is_empty() {
@@ -316,6 +315,25 @@ impl Hypertable {
         }
         Ok(position)
     }
+}
+
+/// `tsdb.target_lag` in microseconds.
+///
+/// # Errors
+/// As [`interval_us`], and 22023 when it is not positive.
+pub(super) fn target_lag(value: &OptionValue) -> Result<i64> {
+    let us = interval_us(value.as_str())?;
+    if us > 0 {
+        return Ok(us);
+    }
+    let message = format!("invalid value for tsdb.target_lag: \"{}\"", value.as_str());
+    Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message))
+}
+
+/// 22023 for an option.
+pub(super) fn unrecognized(name: &str) -> SqlError {
+    let message = format!("unrecognized parameter \"{name}\"");
+    SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message)
 }
 
 /// A fixed interval in microseconds.

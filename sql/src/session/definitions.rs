@@ -16,7 +16,7 @@ use super::names::{Functions, Names};
 use super::query::output_columns;
 use super::{OutputColumn, planner};
 use crate::catalog::system::SessionInfo;
-use crate::catalog::{AggregateEntry, Catalog, CatalogCache, CatalogView, Read};
+use crate::catalog::{AggregateEntry, Catalog, CatalogCache, CatalogView, TableEntry};
 use crate::continuous::{Definition, Phase, combine, over_rows};
 use crate::dialect::{self, Statement};
 use crate::error::{Result, SqlError};
@@ -47,8 +47,8 @@ pub(crate) struct New {
     pub(super) definition: Definition,
     /// Its columns.
     pub(super) columns: Vec<OutputColumn>,
-    /// What the names in its query stand for.
-    pub(super) reads: Vec<Read>,
+    /// What its query names.
+    pub(super) reads: Vec<Arc<TableEntry>>,
 }
 
 /// A query in the words of a statement, without a session.
@@ -56,8 +56,6 @@ struct Query<'a> {
     query: ast::Query,
     text: &'a str,
     time_zone: &'a str,
-    /// What its names stand for, if it was written before.
-    reads: &'a [Read],
 }
 
 impl std::fmt::Debug for Definitions {
@@ -103,7 +101,6 @@ impl Definitions {
             query: parse(&entry.query)?,
             text: &entry.query,
             time_zone: &entry.time_zone,
-            reads: &entry.reads,
         };
         let (plan, ..) = self.plan(query, state, catalog)?;
         let definition = Arc::new(Definition::compile(name_of(entry.partials), plan)?);
@@ -135,7 +132,6 @@ impl Definitions {
             query: query.clone(),
             text,
             time_zone,
-            reads: &[],
         };
         let (plan, columns, reads) = self.plan(query, state, &catalog)?;
         Ok(New {
@@ -170,12 +166,11 @@ impl Definitions {
         asked: Query<'_>,
         state: &Arc<State>,
         catalog: &Arc<Catalog>,
-    ) -> Result<(LogicalPlan, Vec<OutputColumn>, Vec<Read>)> {
+    ) -> Result<(LogicalPlan, Vec<OutputColumn>, Vec<Arc<TableEntry>>)> {
         let Query {
             mut query,
             text,
             time_zone,
-            reads,
         } = asked;
         let settings = FormatSettings {
             time_zone: Zone::parse(time_zone)
@@ -204,7 +199,6 @@ impl Definitions {
             0,
             self.clone(),
         );
-        names.know(reads);
         names.expand_aggregates();
         let outputs = dialect::rewrite_query(&mut query)?;
         let statement = ast::Statement::Query(Box::new(query));

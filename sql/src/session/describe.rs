@@ -69,7 +69,7 @@ impl Session {
                     prepared.columns.as_ref().map(|columns| columns.to_vec()),
                 ))
             }
-            Statement::Admin(call) => Ok((Vec::new(), Some(super::admin::columns(call)))),
+            Statement::Admin(call) => Ok((Vec::new(), super::admin::columns(call))),
             Statement::Copy(copy) if copy.direction == CopyDirection::Out => {
                 if let CopySource::Query(query) = &copy.source {
                     // A query that cannot be planned is told at once.

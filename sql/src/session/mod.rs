@@ -5,17 +5,21 @@
 //! what it commits.
 
 mod activity;
+mod add_column;
 mod admin;
 mod aggregate;
+mod alter;
 mod assign;
 mod clock;
 mod copy;
 mod ddl;
 mod definitions;
+mod dependents;
 mod describe;
 mod dml;
 mod explain;
 mod generic;
+mod materialized;
 mod names;
 mod outcome;
 mod placeholders;
@@ -29,6 +33,7 @@ mod show;
 mod sleep;
 mod transaction;
 mod use_aggregates;
+mod watch;
 mod write;
 
 use std::collections::HashMap;
@@ -55,6 +60,8 @@ pub(crate) use repairer::Repairer;
 pub use server_settings::{ServerSetting, ServerSettings, ServerSource, ServerValue, Unit};
 pub use settings::{Kind, SERVER_VERSION, SETTINGS, Setting, Settings};
 use transaction::Open;
+pub(crate) use watch::Watcher;
+pub use watch::{Breach, Lag, Watch};
 
 /// Statements that `PREPARE` may keep in one session.
 const PREPARED_MAX: usize = 256;
@@ -132,6 +139,7 @@ impl Session {
             pid: options.pid,
             client: options.client,
             activities,
+            watch: database.watch().clone(),
             ..SessionInfo::default()
         };
         Ok(Session {
@@ -246,7 +254,8 @@ impl Session {
             | Statement::DropTable(_)
             | Statement::CreateAggregate(_)
             | Statement::DropAggregate(_)
-            | Statement::RefreshAggregate(_) => {
+            | Statement::RefreshAggregate(_)
+            | Statement::AlterView(_) => {
                 // Never run again: with another write before or behind it, nothing is.
                 self.note_write(prepared, &params);
                 self.note_write(prepared, &params);
@@ -266,10 +275,13 @@ impl Session {
             Statement::CreateTable(create) => self.create_table(create).await,
             Statement::DropTable(drop) => self.drop_table(drop).await,
             Statement::CreateAggregate(create) => {
-                self.create_aggregate(create, &mut interrupt).await
+                self.create_aggregate(create, text, &mut interrupt).await
             }
             Statement::DropAggregate(drop) => self.drop_aggregate(drop).await,
-            Statement::RefreshAggregate(name) => self.refresh_aggregate(name, &mut interrupt).await,
+            Statement::RefreshAggregate(refresh) => {
+                self.refresh_aggregate(refresh, &mut interrupt).await
+            }
+            Statement::AlterView(alter) => self.alter_view(alter, &mut interrupt).await,
             Statement::Explain(explain) => {
                 unless(&mut interrupt, self.explain(explain, text, params)).await
             }

@@ -5,7 +5,7 @@
 //! those of the system catalogs only when it names none of the others.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -28,13 +28,11 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
-
 use parking_lot::Mutex;
-use slicedb_storage::TableId;
 
 use super::definitions::Definitions;
 use super::{clock, sleep};
-use crate::catalog::{AggregateEntry, CatalogView, PUBLIC, Read};
+use crate::catalog::{AggregateEntry, CatalogView, PUBLIC, TableEntry};
 use crate::continuous::{Partials, Placed};
 use crate::database::DATABASE;
 use crate::dialect::{self, PgTypePlanner};
@@ -80,10 +78,8 @@ pub(super) struct Names {
     of_session: Arc<OnceLock<Scalars>>,
     of_catalog: Arc<OnceLock<Scalars>>,
     has_used_catalog: Arc<AtomicBool>,
-    /// Tables and aggregates that have been named, by their names.
-    read: Arc<Mutex<BTreeMap<(String, String), TableId>>>,
-    /// What names stood for when the query was written.
-    known: HashMap<(String, String), TableId>,
+    /// The relations that plans name, by schema and name.
+    read: Arc<Mutex<BTreeSet<(String, String)>>>,
     /// Whether aggregates are their queries over rows.
     expands: bool,
 }
@@ -108,7 +104,6 @@ impl Names {
             of_catalog: Arc::default(),
             has_used_catalog: Arc::default(),
             read: Arc::default(),
-            known: HashMap::new(),
             expands: false,
         }
     }
@@ -125,43 +120,12 @@ impl Names {
         let statement = ast::Statement::Query(Box::new(query.map_err(told)?));
         let mut names = self.clone();
         names.read = Arc::default();
-        names.know(&entry.reads);
         let plan = names.plan(state, statement)?;
         let columns = plan.schema().columns().into_iter();
         let named = columns.zip(&entry.table.columns);
         let named = named.map(|(column, named)| Expr::Column(column).alias(&named.name));
         let named: Vec<Expr> = named.collect();
         LogicalPlanBuilder::from(plan).project(named)?.build()
-    }
-
-    /// Tells what names stood for when the query was written: they may have changed since.
-    pub(super) fn know(&mut self, reads: &[Read]) {
-        let known = reads.iter();
-        let known = known.map(|r| ((r.schema.clone(), r.name.clone()), r.table));
-        self.known = known.collect();
-    }
-
-    /// The tables and aggregates that were named.
-    pub(super) fn read(&self) -> Vec<Read> {
-        let read = self.read.lock();
-        let read = read.iter().map(|((schema, name), table)| Read {
-            schema: schema.clone(),
-            name: name.clone(),
-            table: *table,
-        });
-        read.collect()
-    }
-
-    /// What a name stands for now.
-    fn current(&self, name: (String, String)) -> (String, String) {
-        let catalog = &self.view.catalog;
-        let Some(id) = self.known.get(&name) else {
-            return name;
-        };
-        let table = catalog.tables().find(|table| table.def.id == *id);
-        let aggregate = catalog.aggregates().find(|a| a.partials == *id);
-        let found = table.or(aggregate.map(|a| &a.table));
-        found.map_or(name, |found| (found.schema.clone(), found.name.clone()))
     }
 
     /// Adds a function of the statement's own.
@@ -208,6 +172,8 @@ impl Names {
             plan = planned(again);
         }
         let plan = plan?;
+        let read = resolver.tables.borrow();
+        self.read.lock().extend(read.keys().cloned());
         complexity::check(&plan)?;
         Ok(plan)
     }
@@ -255,6 +221,14 @@ impl Names {
         let outputs = outputs.collect::<Result<Vec<_>>>()?;
         let plan = LogicalPlanBuilder::from(answer).project(outputs)?.build()?;
         Ok(Arc::new(ViewTable::new(plan, None)))
+    }
+
+    /// The relations of users that its plans name.
+    pub(super) fn read(&self) -> Vec<Arc<TableEntry>> {
+        let read = self.read.lock();
+        let read = read.iter();
+        let read = read.filter_map(|(schema, name)| self.view.catalog.relation(schema, name));
+        read.cloned().collect()
     }
 
     /// Whether a name has been that of a function of the system catalogs.
@@ -326,14 +300,7 @@ impl ContextProvider for Resolver<'_> {
             if let Some(known) = self.tables.borrow().get(&key) {
                 return Ok(known.clone());
             }
-            let written = key;
-            let key = self.names.current(written.clone());
-            let catalog = &self.names.view.catalog;
-            let table = catalog.get(&key.0, &key.1).map(|table| table.def.id);
-            let aggregate = catalog.aggregate(&key.0, &key.1);
-            if let Some(id) = aggregate.map(|a| a.partials).or(table) {
-                self.names.read.lock().insert(written, id);
-            }
+            let aggregate = self.names.view.catalog.aggregate(&key.0, &key.1);
             if let Some(entry) = aggregate {
                 let source = match self.names.expands {
                     true => {

@@ -12,6 +12,8 @@ use slicedb_storage::{Engine, TableId, derived};
 use tracing::warn;
 
 use super::Definitions;
+use super::aggregate::no_view;
+use crate::catalog::AggregateEntry;
 use crate::continuous::repair::{self, Outcome};
 use crate::error::{Result, SqlError};
 use crate::plan::errors::from_datafusion;
@@ -101,6 +103,40 @@ impl Repairer {
             let partials = state.partials_of(source).into_iter();
             let mut failed = partials.map(|table| self.failed_since(table.def.id, failures));
             if let Some(e) = failed.find_map(|error| error) {
+                return Err(e);
+            }
+            self.ring();
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Waits until nothing of what an aggregate keeps of these times is stale; both ends are included,
+    /// in microseconds. Answers whether it had to wait.
+    ///
+    /// # Errors
+    /// Why the aggregate cannot be computed anew.
+    pub(crate) async fn settle_times(
+        &self,
+        entry: &AggregateEntry,
+        times: (i64, i64),
+        engine: &Engine,
+    ) -> Result<bool> {
+        let failures = self.shared.state.lock().failures;
+        let mut has_waited = false;
+        loop {
+            let state = engine.state();
+            if state.table(entry.stale).is_none() {
+                return Err(no_view(&entry.table.name));
+            }
+            let gone = derived::times(&state, entry.stale, true)?;
+            let meets = |range: &(i64, i64), of: (i64, i64)| range.0 <= of.1 && range.1 >= of.0;
+            let mut marks = derived::times(&state, entry.stale, false)?;
+            marks.retain(|mark| meets(mark, times) && !gone.iter().any(|g| meets(g, *mark)));
+            if marks.is_empty() {
+                return Ok(has_waited);
+            }
+            has_waited = true;
+            if let Some(e) = self.failed_since(entry.partials, failures) {
                 return Err(e);
             }
             self.ring();

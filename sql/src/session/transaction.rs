@@ -164,13 +164,43 @@ impl Session {
                 open.writes = Some(writes);
                 Ok(())
             }
-            None => commit(writes).await.map(drop),
+            None => self.commit_writes(writes).await,
         }
+    }
+
+    /// Commits, and notes to which tables rows came.
+    async fn commit_writes(&self, writes: Transaction) -> Result<()> {
+        let added = writes.added();
+        commit(writes).await?;
+        if !added.is_empty() {
+            let now_us = self.database.engine().now();
+            self.database.watch().note_added(&added, now_us);
+        }
+        Ok(())
     }
 
     /// Whether statements commit by themselves, so that they may be tried again.
     pub(super) fn is_autocommit(&self) -> bool {
         self.open.is_none()
+    }
+
+    /// Refuses a statement that commits by itself within a transaction that has begun, or may only
+    /// read.
+    ///
+    /// # Errors
+    /// 25001 and 25006.
+    pub(super) fn refuse_in_block(&self, what: &str) -> Result<()> {
+        match &self.open {
+            Some(open) if open.read_only => {
+                let message = format!("cannot execute {what} in a read-only transaction");
+                Err(SqlError::new(SqlState::READ_ONLY_SQL_TRANSACTION, message))
+            }
+            Some(open) if open.explicit || open.writes.is_some() => {
+                let message = format!("{what} cannot run inside a transaction block");
+                Err(SqlError::new(SqlState::ACTIVE_SQL_TRANSACTION, message))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// `COMMIT`. The tag is `ROLLBACK` when the transaction had failed.
@@ -196,7 +226,7 @@ impl Session {
                 self.settings.set(&name, Some(&value))?;
             }
             if let Some(writes) = open.writes
-                && let Err(e) = commit(writes).await
+                && let Err(e) = self.commit_writes(writes).await
             {
                 self.restore(open.settings);
                 return Err(e);

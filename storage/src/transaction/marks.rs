@@ -91,6 +91,13 @@ impl Transaction {
         Ok(())
     }
 
+    /// The tables to which it adds rows.
+    pub fn added(&self) -> Vec<TableId> {
+        let rows = self.change.rows.iter();
+        let adds = rows.filter(|(_, rows)| !rows.blocks.is_empty() || !rows.segments.is_empty());
+        adds.map(|(&table, _)| table).collect()
+    }
+
     /// Remembers which partials there are: those that come later have no mark of this change.
     pub(super) fn know_partials(&mut self, state: &State, table: TableId) {
         let known = || state.partials_of(table).iter().map(|t| t.def.id).collect();

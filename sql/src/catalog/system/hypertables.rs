@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
-use slicedb_storage::table::{DAY_US, chunk_start};
+use slicedb_storage::table::chunk_start;
 use slicedb_storage::{Layout, TableState};
 
 use super::Context;
 use super::overviews::definition_of;
 use super::relation::OWNER_NAME;
 use super::rows::{Cell, Rows, time_cell};
-use crate::catalog::{ColumnEntry, TableEntry};
+use crate::catalog::{ColumnEntry, TableEntry, interval_text};
 
 /// A table of time series.
 struct Hypertable<'a> {
@@ -22,7 +22,6 @@ struct Hypertable<'a> {
     time: &'a ColumnEntry,
     key: Option<&'a ColumnEntry>,
     chunk_us: i64,
-    retention_us: Option<i64>,
 }
 
 impl Context {
@@ -32,7 +31,7 @@ impl Context {
                 time,
                 key,
                 chunk_us,
-                retention_us,
+                ..
             } = entry.def.layout
             else {
                 return None;
@@ -42,7 +41,6 @@ impl Context {
                 time: entry.columns.get(time)?,
                 key: key.and_then(|key| entry.columns.get(key)),
                 chunk_us,
-                retention_us,
             })
         })
     }
@@ -164,7 +162,7 @@ pub(super) fn dimensions(rows: &mut Rows, context: &Context) {
             table.time.name.as_str().into(),
             table.time.ty.name().into(),
             "Time".into(),
-            interval(table.chunk_us).into(),
+            interval_text(table.chunk_us).into(),
         ]);
     }
 }
@@ -251,66 +249,42 @@ pub(super) fn jobs(rows: &mut Rows, context: &Context) {
     let settings = &context.session.settings;
     let pause_ms = settings.get("maintenance_interval_ms").ok();
     for table in context.hypertables() {
-        let Some(window) = table.retention_us else {
+        let Some((window_us, is_scheduled)) = table.entry.retention() else {
             continue;
         };
-        let id = table.entry.def.id.0;
-        let config = format!(
-            "{{\"drop_after\": \"{}\", \"hypertable_id\": {id}}}",
-            interval(window)
-        );
+        let number = table.entry.job_number();
         rows.push([
-            (1000 + id).into(),
-            format!("Retention Policy [{}]", 1000 + id).into(),
+            number.into(),
+            format!("Retention Policy [{number}]").into(),
             pause_ms.as_ref().map(|ms| format!("{ms} ms")).into(),
             "_timescaledb_functions".into(),
             "policy_retention".into(),
             OWNER_NAME.into(),
-            true.into(),
+            is_scheduled.into(),
             false.into(),
-            config.into(),
+            table.entry.retention_config(window_us).into(),
             table.entry.schema.as_str().into(),
             table.entry.name.as_str().into(),
         ]);
     }
 }
 
-/// A length of time as PostgreSQL writes an interval: in days where they are whole.
-fn interval(us: i64) -> String {
-    match us / DAY_US {
-        1 if us % DAY_US == 0 => "1 day".to_owned(),
-        days if us % DAY_US == 0 => format!("{days} days"),
-        _ => {
-            let (seconds, rest) = (us / 1_000_000, us % 1_000_000);
-            let clock = format!(
-                "{:02}:{:02}:{:02}",
-                seconds / 3600,
-                seconds / 60 % 60,
-                seconds % 60
-            );
-            match rest {
-                0 => clock,
-                _ => format!("{clock}.{}", format!("{rest:06}").trim_end_matches('0')),
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::interval;
-
-    #[test]
-    fn intervals_are_days_where_they_are_whole() {
-        for (us, text) in [
-            (3_600_000_000, "01:00:00"),
-            (900_000_000, "00:15:00"),
-            (86_400_000_000, "1 day"),
-            (30 * 86_400_000_000, "30 days"),
-            (36 * 3_600_000_000, "36:00:00"),
-            (1_500_000, "00:00:01.5"),
-        ] {
-            assert_eq!(interval(us), text);
+/// How jobs fare. Their runs are not counted: they look for work several times a second.
+pub(super) fn job_stats(rows: &mut Rows, context: &Context) {
+    rows.columns(&[
+        "hypertable_schema",
+        "hypertable_name",
+        "job_id",
+        "job_status",
+    ]);
+    for table in context.hypertables() {
+        if let Some((_, is_scheduled)) = table.entry.retention() {
+            rows.push([
+                table.entry.schema.as_str().into(),
+                table.entry.name.as_str().into(),
+                table.entry.job_number().into(),
+                if is_scheduled { "Scheduled" } else { "Paused" }.into(),
+            ]);
         }
     }
 }

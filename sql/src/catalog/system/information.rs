@@ -1,5 +1,7 @@
 //! `information_schema`: the tables again, in the words of the SQL standard.
 
+use std::sync::Arc;
+
 use super::Context;
 use super::definition;
 use super::relation::{NAMESPACES, OWNER_NAME, namespace_oid, primary_key, primary_key_name};
@@ -59,12 +61,14 @@ pub(super) fn tables(rows: &mut Rows, context: &Context) {
         "is_insertable_into",
         "is_typed",
     ]);
-    let own = context.catalog.relations().map(|t| {
+    let own = context.catalog.relations().filter_map(|t| {
         let (kind, insertable) = match t.kind {
             RelationKind::Table => ("BASE TABLE", "YES"),
             RelationKind::View => ("VIEW", "NO"),
+            // The standard knows none, and PostgreSQL does not list them.
+            RelationKind::MaterializedView => return None,
         };
-        (t.schema.as_str(), t.name.as_str(), kind, insertable)
+        Some((t.schema.as_str(), t.name.as_str(), kind, insertable))
     });
     let system = definition::all().iter().map(|d| {
         let kind = if d.kind == "v" { "VIEW" } else { "BASE TABLE" };
@@ -118,6 +122,7 @@ pub(super) fn columns(rows: &mut Rows, context: &Context) {
         let updatable = match table.kind {
             RelationKind::Table => "YES",
             RelationKind::View => "NO",
+            RelationKind::MaterializedView => continue,
         };
         let of = (table.schema.as_str(), table.name.as_str(), updatable);
         for (number, c) in (1..).zip(&table.columns) {
@@ -317,7 +322,8 @@ pub(super) fn table_privileges(rows: &mut Rows, context: &Context) {
         "is_grantable",
         "with_hierarchy",
     ]);
-    for table in context.catalog.relations() {
+    let is_listed = |table: &&Arc<TableEntry>| table.kind != RelationKind::MaterializedView;
+    for table in context.catalog.relations().filter(is_listed) {
         for privilege in ["INSERT", "SELECT", "UPDATE", "DELETE", "TRUNCATE"] {
             rows.push([
                 OWNER_NAME.into(),

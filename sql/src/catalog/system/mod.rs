@@ -1,5 +1,5 @@
-//! The system catalogs that clients ask: `pg_catalog`, `information_schema`, and
-//! `timescaledb_information`.
+//! The system catalogs that clients ask: `pg_catalog`, `information_schema`,
+//! `timescaledb_information`, and `slicedb`.
 //!
 //! | file | answers |
 //! |---|---|
@@ -9,6 +9,7 @@
 //! | `relations`, `cluster`, `overviews`, `information` | the rows of each table |
 //! | `server` | settings, sessions, what is prepared, time zones |
 //! | `hypertables` | `timescaledb_information`: tables of time series |
+//! | `freshness` | `slicedb`: how fresh relations are, and how far aggregates are built |
 //! | `function` | the functions that need the catalog or the session |
 //! | `client` | what `psql` writes and DataFusion cannot plan |
 //!
@@ -20,6 +21,7 @@
 mod client;
 mod cluster;
 mod definition;
+mod freshness;
 mod function;
 mod hypertables;
 mod information;
@@ -43,7 +45,7 @@ use parking_lot::Mutex;
 use slicedb_storage::State;
 
 use super::Catalog;
-use crate::session::{Activities, Prepared, Settings};
+use crate::session::{Activities, Prepared, Settings, Watch};
 use definition::Definition;
 use rows::Rows;
 
@@ -70,6 +72,8 @@ pub struct SessionInfo {
     pub prepared: Arc<HashMap<String, Arc<Prepared>>>,
     /// What all sessions are doing.
     pub activities: Activities,
+    /// How fresh relations have been seen.
+    pub watch: Watch,
     /// What `set_config` set, for the session to take over when the statement is done.
     pub changes: Arc<Mutex<Vec<Change>>>,
 }
@@ -172,8 +176,15 @@ fn filler(definition: &Definition) -> Option<fn(&mut Rows, &Context)> {
             "pg_timezone_names" => server::pg_timezone_names,
             "pg_stat_all_indexes" | "pg_stat_user_indexes" => overviews::pg_stat_indexes,
             "pg_stat_all_tables" | "pg_stat_user_tables" => overviews::pg_stat_tables,
+            "pg_matviews" => overviews::pg_matviews,
             "pg_tables" => overviews::pg_tables,
             "pg_views" => overviews::pg_views,
+            _ => return None,
+        },
+        ("slicedb", name) => match name {
+            "aggregates" => freshness::aggregates,
+            "freshness" => freshness::freshness,
+            "freshness_breaches" => freshness::breaches,
             _ => return None,
         },
         ("timescaledb_information", name) => match name {
@@ -182,6 +193,7 @@ fn filler(definition: &Definition) -> Option<fn(&mut Rows, &Context)> {
             "continuous_aggregates" => hypertables::continuous_aggregates,
             "dimensions" => hypertables::dimensions,
             "hypertables" => hypertables::hypertables,
+            "job_stats" => hypertables::job_stats,
             "jobs" => hypertables::jobs,
             _ => return None,
         },

@@ -1,5 +1,5 @@
 //! Views that put several catalogs together for people: `pg_tables`, `pg_indexes`, `pg_views`,
-//! `pg_stat_user_tables`.
+//! `pg_matviews`, `pg_stat_user_tables`.
 
 use super::Context;
 use super::definition;
@@ -7,7 +7,7 @@ use super::relation::{
     OWNER_NAME, Relation, index_oid, primary_key_columns, primary_key_name, quote,
 };
 use super::rows::{Cell, Rows};
-use crate::catalog::{AggregateEntry, TableEntry};
+use crate::catalog::{AggregateEntry, RelationKind, TableEntry};
 
 /// Tables, those of the system too.
 pub(super) fn pg_tables(rows: &mut Rows, context: &Context) {
@@ -24,7 +24,9 @@ pub(super) fn pg_tables(rows: &mut Rows, context: &Context) {
         .iter()
         .filter(|d| d.kind == "r")
         .map(|d| (d.schema_name, d.name, false));
-    let own = context.catalog.tables().map(|table| {
+    let tables = context.catalog.tables();
+    let own = tables.filter(|table| table.kind == RelationKind::Table);
+    let own = own.map(|table| {
         (
             table.schema.as_str(),
             table.name.as_str(),
@@ -61,6 +63,28 @@ pub(super) fn pg_views(rows: &mut Rows, context: &Context) {
             view.name.into(),
             OWNER_NAME.into(),
             Cell::from(None::<String>),
+        ]);
+    }
+}
+
+/// The materialized views.
+pub(super) fn pg_matviews(rows: &mut Rows, context: &Context) {
+    rows.columns(&[
+        "schemaname",
+        "matviewname",
+        "matviewowner",
+        "hasindexes",
+        "ispopulated",
+        "definition",
+    ]);
+    for (table, view) in context.catalog.views() {
+        rows.push([
+            table.schema.as_str().into(),
+            table.name.as_str().into(),
+            OWNER_NAME.into(),
+            false.into(),
+            view.is_populated.into(),
+            format!("{};", view.text).into(),
         ]);
     }
 }

@@ -18,11 +18,12 @@ pub(super) const OTHER_ROLE: u32 = 16_382;
 /// The database.
 pub(super) const DATABASE: u32 = 16_383;
 /// Schemas with their oids.
-pub(super) const NAMESPACES: [(u32, &str); 4] = [
+pub(super) const NAMESPACES: [(u32, &str); 5] = [
     (11, "pg_catalog"),
     (2200, PUBLIC),
     (13_000, "information_schema"),
     (13_100, "timescaledb_information"),
+    (13_200, "slicedb"),
 ];
 /// The access method `heap`.
 pub(super) const HEAP: u32 = 2;

@@ -11,7 +11,7 @@ use super::rows::{Cell, Rows, type_row};
 use crate::catalog::{RelationKind, TableEntry};
 use crate::types::PgType;
 
-const CLASS: [&str; 14] = [
+const CLASS: [&str; 15] = [
     "oid",
     "relname",
     "relnamespace",
@@ -25,6 +25,7 @@ const CLASS: [&str; 14] = [
     "relkind",
     "relnatts",
     "relpersistence",
+    "relispopulated",
     "relreplident",
 ];
 const ATTRIBUTE: [&str; 17] = [
@@ -52,6 +53,12 @@ pub(super) fn pg_class(rows: &mut Rows, context: &Context) {
     rows.columns(&CLASS);
     for table in context.catalog.relations() {
         let is_view = table.kind == RelationKind::View;
+        let kind = match table.kind {
+            RelationKind::Table => "r",
+            RelationKind::View => "v",
+            RelationKind::MaterializedView => "m",
+        };
+        let view = table.properties.view.as_ref();
         let (count, bytes) = context.size(table);
         let pages = i32::try_from(bytes.div_ceil(8192)).unwrap_or(i32::MAX);
         let keyed = !table.def.primary_key().is_empty();
@@ -66,9 +73,10 @@ pub(super) fn pg_class(rows: &mut Rows, context: &Context) {
             pages.into(),
             count.into(),
             keyed.into(),
-            if is_view { "v" } else { "r" }.into(),
+            kind.into(),
             table.columns.len().into(),
             "p".into(),
+            view.is_none_or(|view| view.is_populated).into(),
             if is_view { "n" } else { "d" }.into(),
         ]);
         if keyed {
@@ -86,6 +94,7 @@ pub(super) fn pg_class(rows: &mut Rows, context: &Context) {
                 "i".into(),
                 table.def.primary_key().len().into(),
                 "p".into(),
+                true.into(),
                 "n".into(),
             ]);
         }
@@ -111,6 +120,7 @@ pub(super) fn system_classes(rows: &mut Rows) {
             system.kind.into(),
             system.columns.len().into(),
             "p".into(),
+            true.into(),
             "n".into(),
         ]);
     }

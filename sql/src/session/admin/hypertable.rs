@@ -150,6 +150,7 @@ impl Session {
         let id = self.database.engine().new_table_id();
         let mut changed = entry_of(id, &entry.schema, &entry.name, columns.collect(), layout)?;
         changed.oid = entry.oid;
+        changed.properties = entry.properties.clone();
         writes.put_table((*changed.def).clone());
         let settings = self.format_settings();
         let work = async move {

@@ -294,7 +294,7 @@ impl Session {
     }
 
     /// Whether a statement is run again: it commits by itself, and others were faster.
-    fn runs_again<T>(&self, result: &Result<T>, attempt: usize) -> bool {
+    pub(super) fn runs_again<T>(&self, result: &Result<T>, attempt: usize) -> bool {
         let lost = is(result, SqlState::SERIALIZATION_FAILURE);
         lost && self.is_autocommit() && attempt < ATTEMPTS_MAX
     }

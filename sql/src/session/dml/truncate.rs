@@ -3,7 +3,7 @@
 use super::super::outcome::{Interrupt, unless};
 use super::super::{Outcome, Session};
 use crate::dialect::Truncate;
-use crate::error::{Result, SqlError};
+use crate::error::{Result, SqlError, SqlState};
 
 impl Session {
     pub(in crate::session) async fn truncate(
@@ -30,7 +30,13 @@ impl Session {
         let catalog = self.database.catalogs().of(&view.state)?;
         let mut tables = Vec::with_capacity(truncate.tables.len());
         for name in &truncate.tables {
-            tables.push(catalog.find(name)?.def.id);
+            let found = catalog.find(name).map_err(|e| match e.state {
+                SqlState::WRONG_OBJECT_TYPE => {
+                    SqlError::new(e.state, format!("\"{}\" is not a table", name.name))
+                }
+                _ => e,
+            });
+            tables.push(found?.def.id);
         }
         let work = async move {
             for table in tables {

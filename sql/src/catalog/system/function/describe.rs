@@ -93,7 +93,13 @@ pub(super) const FUNCTIONS: &[Spec] = &[
             let oid = context.named(args[0]).map(|relation| relation.oid());
             let is_named = |aggregate: &&Arc<AggregateEntry>| Some(aggregate.table.oid) == oid;
             let aggregate = context.catalog.aggregates().find(is_named);
-            Ok(aggregate.map(|aggregate| definition_of(aggregate)).into())
+            let mut views = context.catalog.views();
+            let view = views.find(|(table, _)| Some(table.oid) == oid);
+            let view = view.map(|(_, view)| format!("{};", view.text));
+            Ok(aggregate
+                .map(|aggregate| definition_of(aggregate))
+                .or(view)
+                .into())
         },
     },
     // The tablespaces are where the data directory is.
