@@ -22,6 +22,10 @@ pub(super) enum Arg {
     Float,
     /// Any integer, as `bigint`.
     Int,
+    /// A parameter that is a number: text is read as one, as PostgreSQL reads a bare string.
+    Share,
+    /// A parameter that is an integer, the same.
+    Size,
     /// `timestamp with time zone`.
     Time,
     Text,
@@ -38,12 +42,21 @@ pub(super) fn floats_type() -> DataType {
     DataType::List(Arc::new(Field::new_list_field(DataType::Float64, true)))
 }
 
+fn is_text(ty: &DataType) -> bool {
+    matches!(
+        ty,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+    )
+}
+
 impl Arg {
     /// The type that an argument of this type is evaluated with, if it can be one.
     pub(super) fn coerce(self, ty: &DataType) -> Option<DataType> {
         match self {
-            Arg::Float if ty.is_numeric() || ty.is_null() => Some(DataType::Float64),
-            Arg::Int if ty.is_integer() || ty.is_null() => Some(DataType::Int64),
+            Arg::Float | Arg::Share if ty.is_numeric() || ty.is_null() => Some(DataType::Float64),
+            Arg::Int | Arg::Size if ty.is_integer() || ty.is_null() => Some(DataType::Int64),
+            Arg::Share if is_text(ty) => Some(DataType::Float64),
+            Arg::Size if is_text(ty) => Some(DataType::Int64),
             Arg::Time => match ty {
                 DataType::Timestamp(_, Some(zone)) => Some(DataType::Timestamp(
                     TimeUnit::Microsecond,
@@ -52,12 +65,7 @@ impl Arg {
                 DataType::Null => Some(timezone::utc()),
                 _ => None,
             },
-            Arg::Text => match ty {
-                DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => {
-                    Some(DataType::Utf8)
-                }
-                _ => None,
-            },
+            Arg::Text if is_text(ty) || ty.is_null() => Some(DataType::Utf8),
             Arg::Floats => match ty {
                 DataType::List(item) | DataType::LargeList(item)
                     if item.data_type().is_numeric() || item.data_type().is_null() =>
@@ -65,6 +73,7 @@ impl Arg {
                     Some(floats_type())
                 }
                 DataType::Null => Some(floats_type()),
+                ty if is_text(ty) => Some(floats_type()),
                 _ => None,
             },
             Arg::Any => match ty {
@@ -81,7 +90,7 @@ impl Arg {
                 | DataType::Null => Some(DataType::Binary),
                 _ => None,
             },
-            Arg::Float | Arg::Int => None,
+            Arg::Float | Arg::Int | Arg::Share | Arg::Size | Arg::Text => None,
         }
     }
 }

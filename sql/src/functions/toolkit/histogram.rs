@@ -19,7 +19,7 @@ use super::args::{Arg, coerce, complete_rows, floats, ints, no_such_call};
 use crate::error::SqlState;
 use crate::functions::fault;
 
-const TAKES: &[Arg] = &[Arg::Float, Arg::Float, Arg::Float, Arg::Int];
+const TAKES: &[Arg] = &[Arg::Float, Arg::Share, Arg::Share, Arg::Size];
 /// The most buckets: counts of so many are a megabyte a group.
 const BUCKETS_MAX: i64 = 100_000;
 /// `invalid_argument_for_width_bucket_function`

@@ -309,7 +309,7 @@ fn sized(sketch: &mut Option<HyperLogLog>, columns: &[ArrayRef]) -> Result<()> {
 pub(super) const AGGREGATES: &[Build] = &[
     Build {
         name: "hyperloglog",
-        takes: &[Arg::Int, Arg::Any],
+        takes: &[Arg::Size, Arg::Any],
         gives: SummaryKind::HyperLogLog,
         fold: || Fold::boxed(sized),
     },

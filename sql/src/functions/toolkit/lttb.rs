@@ -130,7 +130,7 @@ fn update(vector: &mut Option<TimeVector>, columns: &[ArrayRef]) -> Result<()> {
 
 pub(super) const AGGREGATES: &[Build] = &[Build {
     name: "lttb",
-    takes: &[Arg::Time, Arg::Float, Arg::Int],
+    takes: &[Arg::Time, Arg::Float, Arg::Size],
     gives: SummaryKind::TimeVector,
     fold: || Fold::boxed(update),
 }];

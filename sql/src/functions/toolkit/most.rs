@@ -213,18 +213,18 @@ macro_rules! builds {
 }
 
 pub(super) const AGGREGATES: &[Build] = builds![
-    "min_n" [Int Int] MinInts,
-    "min_n" [Float Int] MinFloats,
-    "min_n" [Time Int] MinTimes,
-    "max_n" [Int Int] MaxInts,
-    "max_n" [Float Int] MaxFloats,
-    "max_n" [Time Int] MaxTimes,
-    "min_n_by" [Int Any Int] MinByInts,
-    "min_n_by" [Float Any Int] MinByFloats,
-    "min_n_by" [Time Any Int] MinByTimes,
-    "max_n_by" [Int Any Int] MaxByInts,
-    "max_n_by" [Float Any Int] MaxByFloats,
-    "max_n_by" [Time Any Int] MaxByTimes,
+    "min_n" [Int Size] MinInts,
+    "min_n" [Float Size] MinFloats,
+    "min_n" [Time Size] MinTimes,
+    "max_n" [Int Size] MaxInts,
+    "max_n" [Float Size] MaxFloats,
+    "max_n" [Time Size] MaxTimes,
+    "min_n_by" [Int Any Size] MinByInts,
+    "min_n_by" [Float Any Size] MinByFloats,
+    "min_n_by" [Time Any Size] MinByTimes,
+    "max_n_by" [Int Any Size] MaxByInts,
+    "max_n_by" [Float Any Size] MaxByFloats,
+    "max_n_by" [Time Any Size] MaxByTimes,
 ];
 
 fn values(bytes: &[u8], _: &[ScalarValue]) -> Result<Option<Answer>> {

@@ -37,28 +37,18 @@ fn the_dialect_knows_who_makes_summaries() {
 /// A value of each kind, over forty rows.
 fn examples() -> Vec<(SummaryKind, Vec<u8>)> {
     const ROWS: i64 = 40;
-    let column = |arg: &args::Arg, at: usize, name: &str| -> ArrayRef {
+    let column = |arg: &args::Arg, name: &str| -> ArrayRef {
         let rows = 0..ROWS;
         match arg {
-            args::Arg::Float if at == 0 && name == "freq_agg" => {
-                Arc::new(Float64Array::from(vec![0.01; ROWS as usize]))
-            }
-            args::Arg::Float if at == 1 && matches!(name, "uddsketch" | "mcv_agg") => {
+            args::Arg::Share => {
                 let value = if name == "mcv_agg" { 1.5 } else { 0.01 };
                 Arc::new(Float64Array::from(vec![value; ROWS as usize]))
             }
             args::Arg::Float => Arc::new(Float64Array::from_iter_values(
                 rows.map(|n| (n * 7 % 11) as f64 - 3.5),
             )),
-            args::Arg::Int => {
-                let is_value = match name {
-                    "freq_agg" => true,
-                    "mcv_agg" => at > 0,
-                    _ => name.contains("_n") && at == 0,
-                };
-                let int = |n: i64| if is_value { n % 7 } else { 16 };
-                Arc::new(Int64Array::from_iter_values(rows.map(int)))
-            }
+            args::Arg::Size => Arc::new(Int64Array::from(vec![16; ROWS as usize])),
+            args::Arg::Int => Arc::new(Int64Array::from_iter_values(rows.map(|n| n % 7))),
             args::Arg::Time => Arc::new(
                 TimestampMicrosecondArray::from_iter_values(rows.map(|n| n * 1_000_003))
                     .with_timezone("UTC"),
@@ -85,8 +75,8 @@ fn examples() -> Vec<(SummaryKind, Vec<u8>)> {
     ];
     let mut out = Vec::new();
     for build in builds.concat() {
-        let takes = build.takes.iter().enumerate();
-        let columns: Vec<ArrayRef> = takes.map(|(at, arg)| column(arg, at, build.name)).collect();
+        let takes = build.takes.iter();
+        let columns: Vec<ArrayRef> = takes.map(|arg| column(arg, build.name)).collect();
         let mut fold = (build.fold)();
         fold.update_batch(&columns).expect(build.name);
         for value in [fold.evaluate(), fold.state().map(|mut s| s.remove(0))] {
@@ -130,6 +120,21 @@ fn every_kind_is_read_back() {
         let written = again(kind, &bytes).expect("a summary");
         assert_eq!(written, bytes, "{kind:?}");
     }
+}
+
+/// Partials of continuous aggregates keep these bytes.
+#[test]
+fn bytes_of_version_1() {
+    let examples = examples();
+    crate::dialect::tests::golden("functions/toolkit/tests/version_1.txt", |at| {
+        let (kind, bytes) = &examples[at.parse::<usize>().expect("a number")];
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let lines: Vec<&str> = (0..hex.len())
+            .step_by(96)
+            .map(|start| &hex[start..hex.len().min(start + 96)])
+            .collect();
+        format!("{}\n{}", kind.name(), lines.join("\n"))
+    });
 }
 
 /// Every cut, and every byte changed: an error of one kind, or a value that is written again.

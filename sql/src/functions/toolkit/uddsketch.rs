@@ -297,7 +297,7 @@ pub(super) const AGGREGATES: &[Build] = &[
     },
     Build {
         name: "uddsketch",
-        takes: &[Arg::Int, Arg::Float, Arg::Float],
+        takes: &[Arg::Size, Arg::Share, Arg::Float],
         gives: SummaryKind::UddSketch,
         fold: || Fold::boxed(sized),
     },
@@ -344,7 +344,7 @@ pub(super) const ACCESSORS: &[Form] = &[
     Form {
         name: "approx_percentile",
         of: OF,
-        takes: &[Arg::Float, Arg::Summary],
+        takes: &[Arg::Share, Arg::Summary],
         gives: Gives::Float,
         row: |bytes, args| {
             let share = share(args.float(0))?;
@@ -355,7 +355,7 @@ pub(super) const ACCESSORS: &[Form] = &[
     Form {
         name: "approx_percentile_rank",
         of: OF,
-        takes: &[Arg::Float, Arg::Summary],
+        takes: &[Arg::Share, Arg::Summary],
         gives: Gives::Float,
         row: |bytes, args| {
             let sketch = decode::<UddSketch>(bytes)?;

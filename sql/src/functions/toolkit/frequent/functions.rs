@@ -101,15 +101,15 @@ macro_rules! builds {
 }
 
 pub(in super::super) const AGGREGATES: &[Build] = builds![
-    "freq_agg" [Float Int] by_frequency FrequentInts,
-    "freq_agg" [Float Text] by_frequency FrequentTexts,
-    "freq_agg" [Float Any] by_frequency Frequent,
-    "mcv_agg" [Int Int] by_count FrequentInts,
-    "mcv_agg" [Int Text] by_count FrequentTexts,
-    "mcv_agg" [Int Any] by_count Frequent,
-    "mcv_agg" [Int Float Int] by_count FrequentInts,
-    "mcv_agg" [Int Float Text] by_count FrequentTexts,
-    "mcv_agg" [Int Float Any] by_count Frequent,
+    "freq_agg" [Share Int] by_frequency FrequentInts,
+    "freq_agg" [Share Text] by_frequency FrequentTexts,
+    "freq_agg" [Share Any] by_frequency Frequent,
+    "mcv_agg" [Size Int] by_count FrequentInts,
+    "mcv_agg" [Size Text] by_count FrequentTexts,
+    "mcv_agg" [Size Any] by_count Frequent,
+    "mcv_agg" [Size Share Int] by_count FrequentInts,
+    "mcv_agg" [Size Share Text] by_count FrequentTexts,
+    "mcv_agg" [Size Share Any] by_count Frequent,
 ];
 
 const INTS: &[SummaryKind] = &[SummaryKind::FrequentInts];
@@ -149,9 +149,9 @@ const ALL: &[SummaryKind] = &[
 
 pub(in super::super) const ACCESSORS: &[Form] = &[
     top(INTS, &[Arg::Summary], Gives::Ints),
-    top(INTS, &[Arg::Summary, Arg::Int], Gives::Ints),
+    top(INTS, &[Arg::Summary, Arg::Size], Gives::Ints),
     top(TEXTS, &[Arg::Summary], Gives::Texts),
-    top(TEXTS, &[Arg::Summary, Arg::Int], Gives::Texts),
+    top(TEXTS, &[Arg::Summary, Arg::Size], Gives::Texts),
     // The last argument tells the type of the values.
     top(ANY, &[Arg::Summary, Arg::Int, Arg::Any], Gives::ArrayOf(2)),
     top(ANY, &[Arg::Summary, Arg::Any], Gives::ArrayOf(1)),

@@ -1,3 +1,5 @@
+//! Moments and lines against what plain sums over all values say.
+
 use super::*;
 
 fn of(values: &[f64]) -> Moments {
