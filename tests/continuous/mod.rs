@@ -83,7 +83,7 @@ fn sequence(chance: &mut Chance) -> String {
         create table facts (k bigint, ts timestamptz not null, a int, x numeric(10,2), s text) \
         with (tsdb.hypertable, tsdb.partition_column = 'ts', tsdb.segmentby = 'k');\n"
         .to_owned();
-    let mut created = Vec::new();
+    let mut created: Vec<(&str, String)> = Vec::new();
     let mut left: Vec<_> = AGGREGATES.to_vec();
     let mut in_transaction = false;
     let mut has_savepoint = false;
@@ -91,7 +91,7 @@ fn sequence(chance: &mut Chance) -> String {
         let step = match chance.below(24) {
             0..3 if !left.is_empty() && !in_transaction => {
                 let (name, query) = left.remove(chance.below(left.len() as u64) as usize);
-                created.push((name, query));
+                created.push((name, query.to_owned()));
                 format!("create materialized view {name} with (timescaledb.continuous) as {query};")
             }
             0..9 => insert(chance),
@@ -133,8 +133,21 @@ fn sequence(chance: &mut Chance) -> String {
             }
             19 if has_savepoint => "rollback to savepoint here;".to_owned(),
             20 if !created.is_empty() && !in_transaction => {
-                let (name, _) = chance.pick(&created);
-                refresh(chance, name)
+                let at = chance.below(created.len() as u64) as usize;
+                refresh(chance, created[at].0)
+            }
+            21 if !created.is_empty() && !in_transaction => {
+                let at = chance.below(created.len() as u64) as usize;
+                let (name, query) = &mut created[at];
+                match query.contains("added") {
+                    true => "do_nothing".to_owned(),
+                    false => {
+                        *query = query.replacen(" from facts", ", min(a) as added from facts", 1);
+                        format!(
+                            "alter materialized view {name} add column added int generated always as (min(a)) stored;"
+                        )
+                    }
+                }
             }
             _ => "do_nothing".to_owned(),
         };
