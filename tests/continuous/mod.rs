@@ -126,19 +126,19 @@ fn sequence(chance: &mut Chance) -> String {
         drop table if exists places cascade;\n"
         .to_owned();
     script += TABLES;
-    let mut created = Vec::new();
+    let mut created: Vec<(&str, String)> = Vec::new();
     let mut left: Vec<_> = AGGREGATES.to_vec();
     let mut in_transaction = false;
     let mut has_savepoint = false;
     for _ in 0..STEPS {
-        let step = match chance.below(26) {
+        let step = match chance.below(27) {
             0..3 if !left.is_empty() && !in_transaction => {
                 let mut at = chance.below(left.len() as u64) as usize;
                 if left[at].0 == OVER_HOURS && left[0] == AGGREGATES[0] {
                     at = 0;
                 }
                 let (name, query) = left.remove(at);
-                created.push((name, query));
+                created.push((name, query.to_owned()));
                 format!("create materialized view {name} with (timescaledb.continuous) as {query};")
             }
             0..9 => insert(chance),
@@ -180,20 +180,34 @@ fn sequence(chance: &mut Chance) -> String {
             }
             19 if has_savepoint => "rollback to savepoint here;".to_owned(),
             20 if !created.is_empty() && !in_transaction => {
-                let (name, _) = chance.pick(&created);
-                refresh(chance, name)
+                let at = chance.below(created.len() as u64) as usize;
+                let is_read = created.iter().any(|(name, _)| *name == OVER_HOURS);
+                refresh(chance, created[at].0, is_read)
             }
-            21 => format!(
+            21 if !created.is_empty() && !in_transaction => {
+                let at = chance.below(created.len() as u64) as usize;
+                let (name, query) = &mut created[at];
+                match query.contains("added") || *name == OVER_HOURS {
+                    true => "do_nothing".to_owned(),
+                    false => {
+                        *query = query.replacen(" from facts", ", min(a) as added from facts", 1);
+                        format!(
+                            "alter materialized view {name} add column added int generated always as (min(a)) stored;"
+                        )
+                    }
+                }
+            }
+            22 => format!(
                 "insert into places values ({}, 'east', {}) on conflict (id) do update set region = 'west';",
                 chance.below(6),
                 chance.pick(&ZONES)
             ),
-            22 => format!(
+            23 => format!(
                 "update places set zone = {} where id = {};",
                 chance.pick(&ZONES),
                 chance.below(6)
             ),
-            23 => format!("delete from places where id = {};", chance.below(6)),
+            24 => format!("delete from places where id = {};", chance.below(6)),
             _ => "do_nothing".to_owned(),
         };
         if step != "do_nothing" {
@@ -220,7 +234,7 @@ fn sequence(chance: &mut Chance) -> String {
 }
 
 /// A refresh, of all or of some time from the rows, or another name for a moment.
-fn refresh(chance: &mut Chance, name: &str) -> String {
+fn refresh(chance: &mut Chance, name: &str, is_read: bool) -> String {
     match chance.below(4) {
         0 => {
             let from = 1_709_251_200 + chance.below(90) * 86_400;
@@ -229,7 +243,7 @@ fn refresh(chance: &mut Chance, name: &str) -> String {
                 "call refresh_continuous_aggregate('{name}', to_timestamp({from}), to_timestamp({to}), force => true);"
             )
         }
-        1 => format!(
+        1 if !is_read => format!(
             "alter materialized view {name} rename to {name}_renamed;\n\
              alter materialized view {name}_renamed rename to {name};"
         ),

@@ -53,13 +53,15 @@ impl Session {
                     let message = format!("relation \"{name}\" already exists");
                     return Err(SqlError::new(SqlState::DUPLICATE_TABLE, message));
                 }
-                refuse_read(&catalog, of, "renaming")?;
+                let reader = readers(&catalog, of).into_iter().next();
+                refuse_read(reader, of, "renaming")?;
                 target.rename(&mut writes, &view, name);
             }
             AlterAction::RenameColumn { from, to } => {
                 let of = target.relation().clone();
                 let renamed = rename_column(&of, from, to)?;
-                refuse_read(&catalog, &of, "renaming a column of")?;
+                let reader = readers(&catalog, &of).into_iter().next();
+                refuse_read(reader, &of, "renaming a column of")?;
                 match target {
                     Target::Aggregate(entry) => {
                         let mut entry = (*entry).clone();
@@ -74,7 +76,10 @@ impl Session {
                 }
             }
             AlterAction::AddColumn(column) => {
-                refuse_read(&catalog, target.relation(), "adding a column to")?;
+                // A `*` of theirs would be another one. Aggregates name what they read.
+                let readers = readers(&catalog, target.relation()).into_iter();
+                let mut views = readers.filter(|r| r.kind == RelationKind::MaterializedView);
+                refuse_read(views.next(), target.relation(), "adding a column to")?;
                 let Target::Aggregate(entry) = &target else {
                     return Err(SqlError::unsupported(
                         "adding a column to a materialized view that is not continuous",
@@ -284,10 +289,9 @@ fn wrong(name: &str, kind: &str) -> SqlError {
     SqlError::new(SqlState::WRONG_OBJECT_TYPE, message)
 }
 
-/// Materialized views keep their queries as they were written, so that names in them have to stay.
-fn refuse_read(catalog: &Catalog, of: &TableEntry, what: &str) -> Result<()> {
-    let readers = readers(catalog, of);
-    let Some(reader) = readers.first() else {
+/// Views and aggregates keep their queries as they were written, so that names in them have to stay.
+fn refuse_read(reader: Option<Arc<TableEntry>>, of: &TableEntry, what: &str) -> Result<()> {
+    let Some(reader) = reader else {
         return Ok(());
     };
     Err(SqlError::unsupported(format!(

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 use slicedb_storage::{Layout, TableDef, Transaction, View};
 
@@ -172,7 +173,7 @@ struct Filling {
 }
 
 impl Filling {
-    fn plan(&self, query: datafusion::sql::sqlparser::ast::Query) -> Result<Planned> {
+    fn plan(&self, query: ast::Query) -> Result<Planned> {
         let planned = self.planner.plan_query(query, &self.text)?;
         match planned.plan.get_parameter_names() {
             Ok(names) if names.is_empty() => Ok(planned),
@@ -220,7 +221,7 @@ fn check_width(planned: &Planned, entry: &TableEntry) -> Result<()> {
 }
 
 /// A view's query, from its text.
-pub(super) fn query_of(text: &str) -> Result<datafusion::sql::sqlparser::ast::Query> {
+pub(super) fn query_of(text: &str) -> Result<ast::Query> {
     let parsed = dialect::parse(text)?.into_iter().next();
     match parsed.map(|parsed| parsed.statement) {
         Some(Statement::Query(query)) => Ok(*query),
