@@ -14,6 +14,7 @@ mod build;
 mod casts;
 mod constants;
 mod expressions;
+mod gapfill;
 mod intervals;
 mod named_arguments;
 mod names;

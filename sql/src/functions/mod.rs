@@ -11,6 +11,7 @@ mod datetime;
 mod float;
 mod format;
 mod format_type;
+pub(crate) mod gapfill;
 mod interval;
 mod limits;
 mod only_value;
@@ -38,12 +39,13 @@ pub(crate) use float::FloatFunction;
 pub(crate) use interval::{interval_divide, interval_multiply, interval_order};
 pub(crate) use only_value::{only_value, up_to_two};
 pub use time_bucket::{Bucketer, Width};
+pub(crate) use time_bucket::{Steps, TimeBucket, ticks};
 pub use version::VERSION;
 
 /// All scalar functions.
 pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     let mut functions = vec![
-        Arc::new(ScalarUDF::from(time_bucket::TimeBucket::new())),
+        Arc::new(ScalarUDF::from(TimeBucket::new())),
         Arc::new(ScalarUDF::from(timezone::Timezone::new())),
         Arc::new(ScalarUDF::from(interval::Scale::multiply())),
         Arc::new(ScalarUDF::from(interval::Scale::divide())),
@@ -61,6 +63,7 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
                 .map(|function| Arc::new(ScalarUDF::from(function))),
         );
     }
+    functions.extend(gapfill::functions().into_iter().map(Arc::new));
     functions.extend(limits::functions().into_iter().map(|f| Arc::new(f.into())));
     functions.extend(common::functions().into_iter().map(|f| Arc::new(f.into())));
     functions
@@ -75,6 +78,6 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
 }
 
 /// An error of a function, in the client's words, on its way through DataFusion.
-fn fault(state: SqlState, message: impl Into<String>) -> DataFusionError {
+pub(crate) fn fault(state: SqlState, message: impl Into<String>) -> DataFusionError {
     DataFusionError::External(Box::new(SqlError::new(state, message)))
 }

@@ -3,6 +3,8 @@
 
 pub(crate) mod complexity;
 pub mod errors;
+mod extensions;
+mod gapfill;
 pub(crate) mod generic;
 mod late;
 mod literals;
@@ -19,6 +21,7 @@ mod table;
 mod unknowns;
 mod untyped;
 
+pub(crate) use extensions::Extensions;
 pub(crate) use memory::{QueryPool, query_environment};
 pub(crate) use runtime::{QueryRuntime, RowReceiver};
 pub(crate) use scan::ROWS_PER_PARTITION;
@@ -51,6 +54,7 @@ pub(crate) fn analyzer_rules(
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(literals::TextLiterals(settings.clone())));
     rules.push(Arc::new(semantics::PgExpressions(settings.clone())));
+    rules.push(Arc::new(gapfill::GapFills(settings.clone())));
     rules.push(Arc::new(subqueries::Subqueries));
     rules
 }
