@@ -244,6 +244,7 @@ pub(crate) fn template(threads: usize) -> SessionState {
         .with_config(config)
         .with_expr_planners(crate::plan::expr_planners())
         .with_query_planner(Arc::new(crate::plan::Extensions))
+        .with_optimizer_rules(crate::plan::optimizer_rules())
         .with_default_features()
         .build();
     use datafusion::execution::FunctionRegistry;

@@ -61,7 +61,7 @@ impl ScalarUDFImpl for TimeBucketGapfill {
         let (Some(width), Some(value)) = (types.first(), types.get(1)) else {
             return Err(no_such_function(GAPFILL, types));
         };
-        if value.is_integer() {
+        if value.is_integer() || value.is_null() && width.is_integer() {
             return numbers(types, value);
         }
         let value = match value {

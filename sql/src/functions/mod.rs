@@ -3,6 +3,7 @@
 //! registered there.
 
 mod arithmetic;
+mod asof;
 mod bookend;
 mod cast;
 mod columns;
@@ -33,6 +34,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use crate::error::{SqlError, SqlState};
 
 pub(crate) use arithmetic::{Checked, Operation};
+pub(crate) use asof::MARK as ASOF_MARK;
 pub(crate) use cast::{Convert, convert, differs as cast_differs, is_checked_text};
 pub(crate) use datetime::{Series, functions as session_functions};
 pub(crate) use float::FloatFunction;
@@ -63,6 +65,7 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
                 .map(|function| Arc::new(ScalarUDF::from(function))),
         );
     }
+    functions.push(Arc::new(ScalarUDF::from(asof::Mark::new())));
     functions.extend(gapfill::functions().into_iter().map(Arc::new));
     functions.extend(limits::functions().into_iter().map(|f| Arc::new(f.into())));
     functions.extend(common::functions().into_iter().map(|f| Arc::new(f.into())));

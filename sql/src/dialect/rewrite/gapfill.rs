@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Query, Select,
-    SelectItem, SetExpr, Value, Visit, Visitor,
+    SelectItem, SetExpr, Value, Visit, Visitor, WindowType,
 };
 
 use super::build::{arguments, call, take};
@@ -172,11 +172,20 @@ pub(super) fn check(select: &Select) -> Result<(), SqlError> {
     }
 }
 
-/// Counts calls outside of subqueries.
+/// Counts calls outside of subqueries and windows: what a window is ordered by is the select list's
+/// own call.
 #[derive(Default)]
 struct Calls {
     count: usize,
     depth: usize,
+}
+
+impl Calls {
+    fn in_window(window: &WindowType) -> usize {
+        let mut calls = Calls::default();
+        let _ = window.visit(&mut calls);
+        calls.count
+    }
 }
 
 impl Visitor for Calls {
@@ -193,12 +202,23 @@ impl Visitor for Calls {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        if let Expr::Function(function) = expr
-            && self.depth == 0
-            && let [name] = &function.name.0[..]
-            && name.as_ident().is_some_and(|ident| ident.value == GAPFILL)
-        {
+        let Expr::Function(function) = expr else {
+            return ControlFlow::Continue(());
+        };
+        let name = function.name.0.last().and_then(|part| part.as_ident());
+        if self.depth == 0 && name.is_some_and(|ident| ident.value == GAPFILL) {
             self.count += 1;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Expr::Function(Function {
+            over: Some(window), ..
+        }) = expr
+            && self.depth == 0
+        {
+            self.count -= Calls::in_window(window);
         }
         ControlFlow::Continue(())
     }

@@ -27,9 +27,11 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 
+use super::fault;
 use super::fill::{Filler, Layout, Pulled, ROWS_MADE_MAX, too_many};
 use super::node::GapFill;
 use super::range::with_hint;
+use crate::error::SqlState;
 use crate::functions::Steps;
 
 /// The node of a physical plan.
@@ -97,7 +99,17 @@ fn output(node: &GapFill, input: &SchemaRef) -> SchemaRef {
 fn layout(node: &GapFill, input: SchemaRef, output: SchemaRef) -> Result<Layout> {
     let range = &node.range;
     let ty = input.field(node.time).data_type();
-    let steps = Steps::new(&range.width, range.zone.as_deref(), ty)?;
+    let zone = match &range.zone {
+        Some(None) => {
+            return Err(fault(
+                SqlState::INVALID_PARAMETER_VALUE,
+                "invalid time_bucket_gapfill argument: timezone cannot be NULL",
+            ));
+        }
+        Some(Some(zone)) => Some(zone.as_str()),
+        None => None,
+    };
+    let steps = Steps::new(&range.width, zone, ty)?;
     let given = |bound: Option<i64>, name: &str| {
         let message = format!("invalid time_bucket_gapfill argument: {name} cannot be NULL");
         bound.ok_or_else(|| with_hint(message))

@@ -5,19 +5,19 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, PrimitiveBuilder, RecordBatch, new_null_array,
-};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, new_null_array};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, SchemaRef};
+use arrow::datatypes::{Int64Type, SchemaRef};
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use datafusion::common::Result;
 
 use super::fault;
+use super::group::{Group, State, look_before};
+use super::line::{Number, Sample, between, column_of, number, sample, ticks_of};
 use super::node::{Fill, Kind};
-use super::source::{NULL, Number, Place, Sample, Sources, between, number, sample, ticks_of};
 use crate::error::SqlState;
 use crate::functions::Steps;
+use crate::plan::places::{NULL, Place, Sources};
 
 /// Rows that one query may make. They pass by and are not kept; the limit is against a width of
 /// microseconds over years.
@@ -42,7 +42,7 @@ pub(super) struct Layout {
 
 impl Layout {
     /// The columns that a fill looks up.
-    fn lookups(&self, fill: usize) -> (Option<usize>, Option<usize>) {
+    pub(super) fn lookups(&self, fill: usize) -> (Option<usize>, Option<usize>) {
         let has = |fill: &Fill| usize::from(fill.has_prev) + usize::from(fill.has_next);
         let before: usize = self.fills[..fill].iter().map(has).sum();
         let first = self.width + self.fills.len() + before;
@@ -53,37 +53,11 @@ impl Layout {
     }
 }
 
-/// Where a fill is within its group.
-#[derive(Debug, Clone, Copy)]
-enum State {
-    /// The value that is carried forward, and its column.
-    Locf { last: Place, column: usize },
-    Interpolate {
-        before: Option<Sample>,
-        after: Option<Sample>,
-        /// Whether what comes after the last row has been looked up.
-        is_asked: bool,
-    },
-}
-
 /// A row that is given, and what fills it: by fill the place of a value, or the value.
 #[derive(Debug)]
 enum Filled {
     Places(Vec<(Place, usize)>),
     Numbers(Vec<Option<Number>>),
-}
-
-/// The group that is being filled.
-#[derive(Debug)]
-struct Group {
-    key: Option<OwnedRow>,
-    /// Its first row.
-    first: Place,
-    /// The row that holds what is looked up.
-    lookup: Place,
-    states: Vec<State>,
-    /// The next bucket that is due.
-    due: i64,
 }
 
 /// The batch whose rows are next.
@@ -456,22 +430,6 @@ impl Filler {
     }
 }
 
-/// Looks up the value before the first bucket, if there is none yet.
-fn look_before(
-    layout: &Layout,
-    sources: &Sources,
-    fill: usize,
-    lookup: Place,
-    last: &mut Place,
-    column: &mut usize,
-) {
-    if let Some(prev) = layout.lookups(fill).0
-        && sources.is_null(*last, *column)
-    {
-        (*last, *column) = (lookup, prev);
-    }
-}
-
 impl Filled {
     fn of(fill: &Fill) -> Filled {
         match fill.kind {
@@ -479,58 +437,6 @@ impl Filled {
             Kind::Interpolate => Filled::Numbers(Vec::new()),
         }
     }
-}
-
-impl Group {
-    fn new(layout: &Layout, key: Option<OwnedRow>, first: Place, lookup: Place) -> Group {
-        let state = |(n, fill): (usize, &Fill)| match fill.kind {
-            Kind::Locf { .. } => State::Locf {
-                last: NULL,
-                column: layout.width + n,
-            },
-            Kind::Interpolate => State::Interpolate {
-                before: None,
-                after: None,
-                is_asked: false,
-            },
-        };
-        Group {
-            key,
-            first,
-            lookup,
-            states: layout.fills.iter().enumerate().map(state).collect(),
-            due: layout.start,
-        }
-    }
-}
-
-fn column_of(numbers: impl Iterator<Item = Option<Number>>, ty: &DataType) -> Result<ArrayRef> {
-    Ok(match ty {
-        DataType::Float32 => {
-            let mut out = PrimitiveBuilder::<Float32Type>::new();
-            numbers.for_each(|number| match number {
-                Some(Number::Real(value)) => out.append_value(value),
-                _ => out.append_null(),
-            });
-            Arc::new(out.finish())
-        }
-        DataType::Float64 => {
-            let mut out = PrimitiveBuilder::<Float64Type>::new();
-            numbers.for_each(|number| match number {
-                Some(Number::Double(value)) => out.append_value(value),
-                _ => out.append_null(),
-            });
-            Arc::new(out.finish())
-        }
-        ty => {
-            let mut out = PrimitiveBuilder::<Int64Type>::new();
-            numbers.for_each(|number| match number {
-                Some(Number::Int(value)) => out.append_value(value),
-                _ => out.append_null(),
-            });
-            cast(&out.finish(), ty)?
-        }
-    })
 }
 
 /// The error of a query that would make too many rows.

@@ -16,10 +16,11 @@
 
 mod exec;
 mod fill;
+mod group;
+mod line;
 mod markers;
 mod node;
 mod range;
-mod source;
 
 use std::sync::Arc;
 
@@ -95,7 +96,7 @@ fn has_call(plan: &LogicalPlan) -> Result<bool> {
 /// How often a grouping calls the function in what it groups by.
 fn calls(aggregate: &Aggregate) -> usize {
     let mut count = 0;
-    for expr in &aggregate.group_expr {
+    for expr in groups(aggregate) {
         // It cannot fail.
         let _ = expr.apply(|expr| {
             let is_call = matches!(expr, Expr::ScalarFunction(f) if f.name() == GAPFILL);
@@ -104,6 +105,17 @@ fn calls(aggregate: &Aggregate) -> usize {
         });
     }
     count
+}
+
+/// What a grouping is by, each once: so they are its columns.
+fn groups(aggregate: &Aggregate) -> Vec<&Expr> {
+    let mut groups: Vec<&Expr> = Vec::with_capacity(aggregate.group_expr.len());
+    for expr in &aggregate.group_expr {
+        if !groups.contains(&expr) {
+            groups.push(expr);
+        }
+    }
+    groups
 }
 
 fn is_call(expr: &Expr) -> Option<&ScalarFunction> {
@@ -142,23 +154,18 @@ fn filled(top: LogicalPlan, constants: &Constants<'_>) -> Result<LogicalPlan> {
     if calls(aggregate) > 1 {
         return Err(refuse("multiple time_bucket_gapfill calls not allowed"));
     }
-    let by_call = aggregate
-        .group_expr
-        .iter()
-        .position(|e| is_call(e).is_some());
-    let Some((time, call)) = by_call.and_then(|at| Some((at, is_call(&aggregate.group_expr[at])?)))
-    else {
+    let groups = groups(aggregate);
+    let by_call = groups.iter().position(|expr| is_call(expr).is_some());
+    let Some((time, call)) = by_call.and_then(|at| Some((at, is_call(groups[at])?))) else {
         return Err(fault(
             SqlState::INVALID_PARAMETER_VALUE,
             "no top level time_bucket_gapfill in group by clause",
         ));
     };
-    let call = Call::of(call, constants)?;
+    let call = Call::of(call, &aggregate.input, constants)?;
     let gaps = Gaps {
         time,
-        keys: (0..aggregate.group_expr.len())
-            .filter(|&at| at != time)
-            .collect(),
+        keys: (0..groups.len()).filter(|&at| at != time).collect(),
         range: call.range(&aggregate.input, constants)?,
         markers: Markers::of(&top, aggregate, constants)?,
         call,
@@ -204,7 +211,7 @@ impl Gaps {
 
     /// The grouping by `time_bucket`, whose columns have the names that they had.
     fn grouped(&self, aggregate: &Aggregate) -> Result<Aggregate> {
-        let mut groups = aggregate.group_expr.clone();
+        let mut groups: Vec<Expr> = groups(aggregate).into_iter().cloned().collect();
         let (_, field) = aggregate.schema.qualified_field(self.time);
         let mut args = vec![self.call.width.clone(), self.call.time.clone()];
         args.extend(self.call.zone.clone());

@@ -36,9 +36,10 @@ pub(super) struct Fill {
 pub(super) struct Range {
     /// An interval, or a number.
     pub(super) width: ScalarValue,
-    /// Name of the zone in whose local time buckets begin.
-    pub(super) zone: Option<String>,
-    /// A time in the first bucket, in ticks; none where it is NULL.
+    /// Name of the zone in whose local time buckets begin, which may be NULL.
+    pub(super) zone: Option<Option<String>>,
+    /// A time in the first bucket, in ticks; none where it is NULL. What is NULL here is a fault of the
+    /// run, not of the statement: it may be a parameter.
     pub(super) start: Option<i64>,
     /// The first bucket that does not begin before this time is none; none where it is NULL.
     pub(super) finish: Option<i64>,

@@ -81,14 +81,18 @@ impl Constants<'_> {
 
 impl Call {
     /// The arguments of a call.
-    pub(super) fn of(function: &ScalarFunction, constants: &Constants<'_>) -> Result<Call> {
+    pub(super) fn of(
+        function: &ScalarFunction,
+        input: &LogicalPlan,
+        constants: &Constants<'_>,
+    ) -> Result<Call> {
         let mut args = function.args.iter().cloned();
         let (Some(width), Some(time)) = (args.next(), args.next()) else {
             return Err(invalid("bucket_width and ts are needed"));
         };
         let rest: Vec<Expr> = args.collect();
         let (zone, rest) = match &rest[..] {
-            [zone, rest @ ..] if is_zone(zone, rest.len(), constants)? => (Some(zone), rest),
+            [zone, rest @ ..] if is_zone(zone, rest.len(), input, constants)? => (Some(zone), rest),
             rest => (None, rest),
         };
         let given = |at: usize| rest.get(at).filter(|arg| !is_null(arg)).cloned();
@@ -120,10 +124,7 @@ impl Call {
                     let error = SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message);
                     return Err(external(error.with_hint("Use a constant timezone value.")));
                 }
-                Some(zone) => match zone.try_as_str().flatten() {
-                    Some(zone) => Some(zone.to_owned()),
-                    None => return Err(invalid("timezone cannot be NULL")),
-                },
+                Some(zone) => Some(zone.try_as_str().flatten().map(str::to_owned)),
             },
         };
         let ty = super::type_of(&self.time, input.schema())?;
@@ -173,17 +174,21 @@ fn found(bounds: &[Option<i64>], name: &str) -> Result<Vec<Option<i64>>> {
 }
 
 /// Whether the third argument is a zone, which a bare string may be or not.
-fn is_zone(third: &Expr, after: usize, constants: &Constants<'_>) -> Result<bool> {
+fn is_zone(
+    third: &Expr,
+    after: usize,
+    input: &LogicalPlan,
+    constants: &Constants<'_>,
+) -> Result<bool> {
     if after == 2 {
         return Ok(true);
     }
-    if third.exists(|expr| Ok(matches!(expr, Expr::Column(_))))? {
-        return Ok(matches!(third, Expr::Column(_)));
+    if super::type_of(third, input.schema())? != DataType::Utf8 {
+        return Ok(false);
     }
     Ok(match constants.value(third)? {
         Some(ScalarValue::Utf8(Some(text))) => Zone::parse(&text).is_some(),
-        Some(value) => value.data_type() == DataType::Utf8,
-        None => false,
+        _ => true,
     })
 }
 

@@ -1,97 +1,11 @@
-//! Rows that made rows are put together of: batches that are still needed, and places in them.
+//! Numbers on the line between two others.
 
-use arrow::array::{Array, ArrayRef, AsArray, new_null_array};
-use arrow::compute::{cast, interleave};
-use arrow::datatypes::{
-    DataType, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, SchemaRef,
-};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveBuilder};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type};
 use arrow::error::ArrowError;
-use datafusion::common::Result;
-
-/// A row of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) source: usize,
-    pub(super) row: usize,
-}
-
-/// The row that is NULL in all columns.
-pub(super) const NULL: Place = Place { source: 0, row: 0 };
-
-/// Batches by number. The first one is [`NULL`].
-#[derive(Debug)]
-pub(super) struct Sources(Vec<Vec<ArrayRef>>);
-
-impl Sources {
-    pub(super) fn new(schema: &SchemaRef) -> Self {
-        let fields = schema.fields().iter();
-        let nulls = fields.map(|field| new_null_array(field.data_type(), 1));
-        Sources(vec![nulls.collect()])
-    }
-
-    /// Takes a batch, and tells its number.
-    pub(super) fn add(&mut self, columns: Vec<ArrayRef>) -> usize {
-        self.0.push(columns);
-        self.0.len() - 1
-    }
-
-    pub(super) fn column(&self, source: usize, column: usize) -> &ArrayRef {
-        &self.0[source][column]
-    }
-
-    pub(super) fn is_null(&self, place: Place, column: usize) -> bool {
-        self.column(place.source, column).is_null(place.row)
-    }
-
-    /// A column of the rows at these places.
-    pub(super) fn gather(
-        &self,
-        column: usize,
-        places: impl Iterator<Item = Place>,
-    ) -> Result<ArrayRef, ArrowError> {
-        let arrays: Vec<&dyn Array> = self.0.iter().map(|c| c[column].as_ref()).collect();
-        let places: Vec<(usize, usize)> = places.map(|p| (p.source, p.row)).collect();
-        interleave(&arrays, &places)
-    }
-
-    /// As [`Sources::gather`], where each row says which column it is taken from.
-    pub(super) fn gather_from(
-        &self,
-        columns: &[usize],
-        places: impl Iterator<Item = (Place, usize)>,
-    ) -> Result<ArrayRef, ArrowError> {
-        let count = self.0.len();
-        let of = |&column: &usize| self.0.iter().map(move |c| c[column].as_ref());
-        let arrays: Vec<&dyn Array> = columns.iter().flat_map(of).collect();
-        let at = |column| columns.iter().position(|&c| c == column).unwrap_or(0);
-        let places: Vec<(usize, usize)> = places
-            .map(|(place, column)| (at(column) * count + place.source, place.row))
-            .collect();
-        interleave(&arrays, &places)
-    }
-
-    /// Forgets all batches but those that some places are in, which are told where they are now.
-    pub(super) fn keep<'a>(&mut self, places: impl Iterator<Item = &'a mut Place>) {
-        let mut moved: Vec<Option<usize>> = vec![None; self.0.len()];
-        let mut kept = vec![std::mem::take(&mut self.0[0])];
-        moved[0] = Some(0);
-        for place in places {
-            let old = place.source;
-            let new = *moved[old].get_or_insert_with(|| {
-                kept.push(std::mem::take(&mut self.0[old]));
-                kept.len() - 1
-            });
-            place.source = new;
-        }
-        self.0 = kept;
-    }
-
-    /// Memory held, in bytes.
-    pub(super) fn bytes(&self) -> usize {
-        let arrays = self.0.iter().flatten();
-        arrays.map(|array| array.get_array_memory_size()).sum()
-    }
-}
 
 /// The times of a column, in ticks.
 pub(super) fn ticks_of(times: &ArrayRef) -> Result<ArrayRef, ArrowError> {
@@ -176,6 +90,39 @@ pub(super) fn between(before: Sample, after: Sample, time: i64) -> Number {
         }
         (a, _) => a,
     }
+}
+
+/// Numbers as a column of a type; integers are made as bigints.
+pub(super) fn column_of(
+    numbers: impl Iterator<Item = Option<Number>>,
+    ty: &DataType,
+) -> Result<ArrayRef, ArrowError> {
+    Ok(match ty {
+        DataType::Float32 => {
+            let mut out = PrimitiveBuilder::<Float32Type>::new();
+            numbers.for_each(|number| match number {
+                Some(Number::Real(value)) => out.append_value(value),
+                _ => out.append_null(),
+            });
+            Arc::new(out.finish())
+        }
+        DataType::Float64 => {
+            let mut out = PrimitiveBuilder::<Float64Type>::new();
+            numbers.for_each(|number| match number {
+                Some(Number::Double(value)) => out.append_value(value),
+                _ => out.append_null(),
+            });
+            Arc::new(out.finish())
+        }
+        ty => {
+            let mut out = PrimitiveBuilder::<Int64Type>::new();
+            numbers.for_each(|number| match number {
+                Some(Number::Int(value)) => out.append_value(value),
+                _ => out.append_null(),
+            });
+            cast(&out.finish(), ty)?
+        }
+    })
 }
 
 #[cfg(test)]
