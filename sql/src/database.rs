@@ -255,6 +255,8 @@ pub(crate) fn template(threads: usize) -> SessionState {
     let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_expr_planners(crate::plan::expr_planners())
+        .with_query_planner(Arc::new(crate::plan::Extensions))
+        .with_optimizer_rules(crate::plan::optimizer_rules())
         .with_default_features()
         .build();
     use datafusion::execution::FunctionRegistry;

@@ -5,7 +5,7 @@
 //! | `parse` | a message to its statements; which word begins which |
 //! | `statement` | which statements there are |
 //! | `limits`, `expansion` | how large a statement may be |
-//! | `source`, `spelling`, `cursor`, `words` | tokens, places among them, reserved words |
+//! | `source`, `spelling`, `temporal`, `cursor`, `words` | tokens, places among them, reserved words |
 //! | `grammar`, `query`, `refuse` | what sqlparser reads, and what of that PostgreSQL does not |
 //! | `copy`, `table`, `transaction`, `settings`, `prepared`, `cursors`, `explain`, `admin`, `aggregate`, `alter` | statements that we read ourselves |
 //! | `rewrite` | a query as PostgreSQL means it, in words that DataFusion plans so |
@@ -35,6 +35,7 @@ mod source;
 mod spelling;
 mod statement;
 mod table;
+mod temporal;
 mod transaction;
 mod words;
 

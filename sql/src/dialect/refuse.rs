@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::{Location, Token};
 
+use super::rewrite::is_latest;
 use super::source::Source;
 use super::words;
 use crate::error::{Result, SqlError};
@@ -32,12 +33,12 @@ pub(crate) fn foreign(source: &Source<'_>, word: &str) -> SqlError {
 
 /// The first token that is this unquoted word; the first token for none.
 fn find(source: &Source<'_>, word: &str) -> usize {
+    place(source, word).unwrap_or(0)
+}
+
+fn place(source: &Source<'_>, word: &str) -> Option<usize> {
     let is = |token: &Token| matches!(token, Token::Word(w) if w.quote_style.is_none() && w.value == word);
-    source
-        .tokens
-        .iter()
-        .position(|token| is(&token.token))
-        .unwrap_or(0)
+    source.tokens.iter().position(|token| is(&token.token))
 }
 
 struct Refuse<'a> {
@@ -51,6 +52,11 @@ type Flow = ControlFlow<SqlError>;
 impl Refuse<'_> {
     fn foreign(&self, word: &str) -> Flow {
         ControlFlow::Break(foreign(self.source, word))
+    }
+
+    /// Whether a word was typed somewhere.
+    fn has(&self, word: &str) -> bool {
+        place(self.source, word).is_some()
     }
 
     fn unsupported(&self, what: &str, word: &str) -> Flow {
@@ -101,6 +107,9 @@ impl Refuse<'_> {
             | JoinOperator::RightOuter(_)
             | JoinOperator::FullOuter(_)
             | JoinOperator::CrossJoin(_) => ControlFlow::Continue(()),
+            // These stand for ASOF JOIN, unless they were typed.
+            JoinOperator::Semi(_) if !self.has("semi") => ControlFlow::Continue(()),
+            JoinOperator::Anti(_) if !self.has("anti") => ControlFlow::Continue(()),
             JoinOperator::Semi(_) | JoinOperator::LeftSemi(_) | JoinOperator::RightSemi(_) => {
                 self.foreign("semi")
             }
@@ -108,7 +117,7 @@ impl Refuse<'_> {
                 self.foreign("anti")
             }
             JoinOperator::CrossApply | JoinOperator::OuterApply => self.foreign("apply"),
-            JoinOperator::AsOf { .. } => self.foreign("asof"),
+            JoinOperator::AsOf { .. } => ControlFlow::Continue(()),
             JoinOperator::StraightJoin(_) => self.foreign("straight_join"),
             JoinOperator::ArrayJoin
             | JoinOperator::LeftArrayJoin
@@ -223,7 +232,10 @@ impl Visitor for Refuse<'_> {
             ("cluster", !select.cluster_by.is_empty()),
             ("distribute", !select.distribute_by.is_empty()),
             ("sort", !select.sort_by.is_empty()),
-            ("qualify", select.qualify.is_some()),
+            (
+                "qualify",
+                select.qualify.as_ref().is_some_and(|expr| !is_latest(expr)),
+            ),
             ("as", select.value_table_mode.is_some()),
             (
                 "select",

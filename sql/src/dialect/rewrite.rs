@@ -10,11 +10,14 @@
 //! their like for the other `reg…` types, of the catalog.
 
 mod arrays;
+mod asof;
 mod build;
 mod casts;
 mod constants;
 mod expressions;
+mod gapfill;
 mod intervals;
+mod latest;
 mod named_arguments;
 mod names;
 mod rows;
@@ -30,6 +33,7 @@ use crate::error::{Result, SqlError};
 use expressions::Expressions;
 
 pub(crate) use build::call;
+pub(super) use latest::is_latest;
 pub use names::output_name;
 #[cfg(test)]
 pub(crate) use summaries::MAKERS;
@@ -42,6 +46,8 @@ pub type OutputNames = Option<Vec<String>>;
 
 /// Rewrites a query, and tells the names of its columns, in which PostgreSQL has duplicates.
 pub fn rewrite_query(query: &mut ast::Query) -> Result<OutputNames, SqlError> {
+    latest::rewrite(query)?;
+    asof::rewrite(query)?;
     let output = names::name_top(query);
     names::name_inner(query);
     summaries::settle(query);

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::tokenizer::{
 
 use super::grammar::Grammar;
 use super::spelling::respell;
+use super::temporal;
 use crate::error::{Result, SqlError, SqlState};
 
 /// PostgreSQL's NAMEDATALEN less one.
@@ -148,7 +149,7 @@ pub(crate) fn tokenize(message: &str) -> Result<Vec<TokenWithSpan>> {
         }
     }
     check(message, &tokens)?;
-    respell(tokens).map_err(|(collation, at)| {
+    respell(temporal::respell(tokens)).map_err(|(collation, at)| {
         let position = Lines::of(message).offset(at) + 1;
         SqlError::unsupported(format!("collation \"{collation}\"")).at(position)
     })

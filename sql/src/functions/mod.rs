@@ -3,6 +3,7 @@
 //! registered there.
 
 mod arithmetic;
+mod asof;
 mod bookend;
 mod cast;
 mod columns;
@@ -11,6 +12,7 @@ mod datetime;
 mod float;
 mod format;
 mod format_type;
+pub(crate) mod gapfill;
 mod interval;
 mod limits;
 mod only_value;
@@ -33,18 +35,20 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use crate::error::{SqlError, SqlState};
 
 pub(crate) use arithmetic::{Checked, Operation};
+pub(crate) use asof::MARK as ASOF_MARK;
 pub(crate) use cast::{Convert, convert, differs as cast_differs, is_checked_text};
 pub(crate) use datetime::{Series, functions as session_functions};
 pub(crate) use float::FloatFunction;
 pub(crate) use interval::{interval_divide, interval_multiply, interval_order};
 pub(crate) use only_value::{only_value, up_to_two};
 pub use time_bucket::{Bucketer, Width};
+pub(crate) use time_bucket::{Steps, TimeBucket, ticks};
 pub use version::VERSION;
 
 /// All scalar functions.
 pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     let mut functions = vec![
-        Arc::new(ScalarUDF::from(time_bucket::TimeBucket::new())),
+        Arc::new(ScalarUDF::from(TimeBucket::new())),
         Arc::new(ScalarUDF::from(timezone::Timezone::new())),
         Arc::new(ScalarUDF::from(interval::Scale::multiply())),
         Arc::new(ScalarUDF::from(interval::Scale::divide())),
@@ -62,6 +66,8 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
                 .map(|function| Arc::new(ScalarUDF::from(function))),
         );
     }
+    functions.push(Arc::new(ScalarUDF::from(asof::Mark::new())));
+    functions.extend(gapfill::functions().into_iter().map(Arc::new));
     functions.extend(limits::functions().into_iter().map(|f| Arc::new(f.into())));
     functions.extend(common::functions().into_iter().map(|f| Arc::new(f.into())));
     functions.extend(toolkit::accessors().into_iter().map(Arc::new));
@@ -79,6 +85,6 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
 }
 
 /// An error of a function, in the client's words, on its way through DataFusion.
-fn fault(state: SqlState, message: impl Into<String>) -> DataFusionError {
+pub(crate) fn fault(state: SqlState, message: impl Into<String>) -> DataFusionError {
     DataFusionError::External(Box::new(SqlError::new(state, message)))
 }

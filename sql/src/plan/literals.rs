@@ -38,7 +38,8 @@ impl AnalyzerRule for TextLiterals {
 }
 
 impl TextLiterals {
-    fn read(&self, expr: Expr) -> Result<Transformed<Expr>> {
+    /// A text literal that is cast, as a literal of the type.
+    pub(super) fn read(&self, expr: Expr) -> Result<Transformed<Expr>> {
         let Expr::Cast(Cast { expr: inner, field }) = &expr else {
             return Ok(Transformed::no(expr));
         };

@@ -1,13 +1,18 @@
 //! From a parsed statement to batches: tables and their scans for DataFusion, what is pushed down
 //! into storage, the threads that plan and run, and the memory they may take.
 
+mod asof;
 pub(crate) mod complexity;
 pub mod errors;
+mod extensions;
+mod gapfill;
 pub(crate) mod generic;
 mod late;
+mod lateral;
 mod literals;
 mod memory;
 mod operators;
+mod places;
 pub(crate) mod pressure;
 pub(crate) mod pushdown;
 mod runtime;
@@ -19,6 +24,7 @@ mod table;
 mod unknowns;
 mod untyped;
 
+pub(crate) use extensions::Extensions;
 pub(crate) use memory::{QueryPool, query_environment};
 pub(crate) use runtime::{QueryRuntime, RowReceiver};
 pub(crate) use scan::ROWS_PER_PARTITION;
@@ -29,14 +35,27 @@ pub(crate) use table::{in_zone, is_small};
 use std::sync::Arc;
 
 use datafusion::logical_expr::planner::ExprPlanner;
-use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::Analyzer;
+use datafusion::optimizer::{AnalyzerRule, Optimizer, OptimizerRule};
 
 use crate::types::FormatSettings;
 
 /// What settles operators while a query is planned; before DataFusion's own.
 pub(crate) fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
     vec![Arc::new(operators::PgOperators)]
+}
+
+/// The rules that make plans cheaper: DataFusion's, and one that does for our joins what one of these
+/// does for its own.
+pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules = Optimizer::new().rules;
+    let filters = rules
+        .iter()
+        .position(|rule| rule.name() == "push_down_filter");
+    // Where conditions stand right above the joins, before projections come between them.
+    let after = filters.map_or(rules.len(), |at| at + 1);
+    rules.insert(after, Arc::new(asof::PushDownAsOf));
+    rules
 }
 
 /// The rules between planning and optimizing, DataFusion's among them.
@@ -51,6 +70,9 @@ pub(crate) fn analyzer_rules(
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(literals::TextLiterals(settings.clone())));
     rules.push(Arc::new(semantics::PgExpressions(settings.clone())));
+    rules.push(Arc::new(gapfill::GapFills(settings.clone())));
+    rules.push(Arc::new(lateral::NewestRows));
+    rules.push(Arc::new(asof::AsOfJoins));
     rules.push(Arc::new(subqueries::Subqueries));
     rules
 }

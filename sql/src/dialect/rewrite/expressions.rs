@@ -13,7 +13,7 @@ use super::build::{arguments, call, number, take};
 use super::casts::cast;
 use super::constants::{int4, long_number, unwrap_ordinal};
 use super::intervals::{interval, restore_bounds};
-use super::{named_arguments, rows};
+use super::{gapfill, named_arguments, rows};
 use crate::dialect::words;
 use crate::error::{SqlError, SqlState};
 
@@ -74,7 +74,10 @@ impl VisitorMut for Expressions {
         if let GroupByExpr::Expressions(exprs, _) = &mut select.group_by {
             exprs.iter_mut().for_each(unwrap_ordinal);
         }
-        ControlFlow::Continue(())
+        match gapfill::check(select) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> Flow {
@@ -147,6 +150,7 @@ fn rewrite(expr: &mut Expr) -> Result<(), SqlError> {
                 restore_bounds(spec);
             }
             named_arguments::order(function)?;
+            gapfill::order(function)?;
             if let Some(replacement) = array_subquery(function) {
                 *expr = replacement;
             } else if let Some(remainder) = remainder(function) {

@@ -124,14 +124,8 @@ impl Arguments {
             return Ok(None);
         }
         let mut bucketer = Bucketer::new(Width::of(width.value(row))?);
-        if let (true, Width::Fixed(us)) = (is_date, bucketer.width)
-            && us % DAY_US != 0
-        {
-            let message = match us < DAY_US {
-                true => "interval must not have sub-day precision",
-                false => "interval must be a multiple of a day",
-            };
-            return Err(fault(SqlState::FEATURE_NOT_SUPPORTED, message));
+        if is_date {
+            bucketer.check_days()?;
         }
         let Some(third) = self.columns.get(1) else {
             return Ok(Some(bucketer));

@@ -99,29 +99,71 @@ impl Bucketer {
         if self.offset.is_none() && self.zone.is_none() {
             return self.floor(time);
         }
-        let mut time = self
+        let mut local = self
             .zone
             .as_ref()
             .map_or(time, |zone| timezone::local(zone, time));
         if let Some(offset) = self.offset {
-            time = shift(time, offset, -1)?;
+            local = shift(local, offset, -1)?;
         }
-        let mut bucket = self.floor(time)?;
+        let mut bucket = self.floor(local)?;
         if let Some(offset) = self.offset {
             bucket = shift(bucket, offset, 1)?;
         }
-        Ok(self
-            .zone
-            .as_ref()
-            .map_or(bucket, |zone| timezone::instant(zone, bucket)))
+        let Some(zone) = &self.zone else {
+            return Ok(bucket);
+        };
+        let mut bucket = timezone::instant(zone, bucket);
+        if let Width::Fixed(width) = self.width {
+            // The hour that a zone goes through twice: its local time stands for the second one.
+            while bucket > time {
+                bucket = bucket.checked_sub(width).ok_or_else(out_of_range)?;
+            }
+        }
+        Ok(bucket)
     }
 
-    /// The beginning of the bucket after one that begins here. Without offset and zone.
+    /// The beginning of the bucket after one that begins here. Without offset.
     pub fn next(&self, bucket: i64) -> Result<i64> {
-        match self.width {
-            Width::Fixed(width) => bucket.checked_add(width).ok_or_else(out_of_range),
-            Width::Months(months) => shift(bucket, IntervalMonthDayNano::new(months, 0, 0), 1),
+        match (self.width, &self.zone) {
+            (Width::Fixed(width), None) => bucket.checked_add(width).ok_or_else(out_of_range),
+            (Width::Fixed(width), Some(_)) => {
+                // Where the zone's clock is put back, so much later may be the same bucket.
+                let mut time = bucket;
+                loop {
+                    time = time.checked_add(width).ok_or_else(out_of_range)?;
+                    let next = self.bucket(time)?;
+                    if next > bucket {
+                        return Ok(next);
+                    }
+                }
+            }
+            (Width::Months(months), zone) => {
+                let step = IntervalMonthDayNano::new(months, 0, 0);
+                match zone {
+                    None => shift(bucket, step, 1),
+                    Some(zone) => {
+                        let local = shift(timezone::local(zone, bucket), step, 1)?;
+                        Ok(timezone::instant(zone, local))
+                    }
+                }
+            }
         }
+    }
+
+    /// Refuses a width that divides days, for dates.
+    pub(super) fn check_days(&self) -> Result<()> {
+        let Width::Fixed(us) = self.width else {
+            return Ok(());
+        };
+        if us % DAY_US == 0 {
+            return Ok(());
+        }
+        let message = match us < DAY_US {
+            true => "interval must not have sub-day precision",
+            false => "interval must be a multiple of a day",
+        };
+        Err(fault(SqlState::FEATURE_NOT_SUPPORTED, message))
     }
 
     fn floor(&self, time: i64) -> Result<i64> {

@@ -14,6 +14,7 @@
 
 mod arguments;
 mod bucket;
+mod steps;
 
 use std::sync::Arc;
 
@@ -36,15 +37,16 @@ use datafusion::logical_expr::{
 use arguments::Arguments;
 use bucket::DAY_US;
 pub use bucket::{Bucketer, Width};
+pub(crate) use steps::{Steps, ticks};
 
 /// The function.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct TimeBucket {
+pub(crate) struct TimeBucket {
     signature: Signature,
 }
 
 impl TimeBucket {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         TimeBucket {
             signature: Signature::user_defined(Volatility::Immutable),
         }
