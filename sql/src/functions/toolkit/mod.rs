@@ -19,7 +19,7 @@
 //! | file | answers |
 //! |---|---|
 //! | [`bytes`], [`summary`] | encoding; what all summaries do |
-//! | [`args`], [`aggregate`], [`accessor`] | types of arguments; aggregates and accessors as DataFusion wants them |
+//! | [`args`], [`aggregate`], [`rollup`], [`accessor`] | types of arguments; aggregates and accessors as DataFusion wants them |
 //! | [`datum`] | values of any type, as sketches keep them |
 //! | [`stats`] | `stats_agg` of one and of two variables |
 //! | [`uddsketch`], [`tdigest`] | percentiles |
