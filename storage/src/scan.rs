@@ -4,6 +4,7 @@
 //! Ranges of the key and of time are applied exactly: a unit returns no row outside them. Other
 //! conditions only leave out whole packs.
 
+mod newest;
 mod plan;
 mod read;
 

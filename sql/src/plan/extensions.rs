@@ -13,6 +13,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 
 use super::asof::{self, AsOfJoin};
 use super::gapfill::{self, GapFill};
+use super::newest::{self, Newest};
 
 /// DataFusion's planner, with our nodes.
 #[derive(Debug)]
@@ -49,6 +50,9 @@ impl ExtensionPlanner for Extensions {
                 planner.create_physical_expr(expr, schema, session, context)
             };
             return asof::planned(node, left.clone(), right.clone(), physical).map(Some);
+        }
+        if let (Some(node), [input]) = (node.as_any().downcast_ref::<Newest>(), inputs) {
+            return newest::planned(node, input.clone()).map(Some);
         }
         Ok(None)
     }

@@ -11,6 +11,7 @@ mod late;
 mod lateral;
 mod literals;
 mod memory;
+mod newest;
 mod operators;
 mod places;
 pub(crate) mod pressure;
@@ -72,6 +73,7 @@ pub(crate) fn analyzer_rules(
     rules.push(Arc::new(semantics::PgExpressions(settings.clone())));
     rules.push(Arc::new(gapfill::GapFills(settings.clone())));
     rules.push(Arc::new(lateral::NewestRows));
+    rules.push(Arc::new(newest::NewestFirst));
     rules.push(Arc::new(asof::AsOfJoins));
     rules.push(Arc::new(subqueries::Subqueries));
     rules

@@ -138,6 +138,18 @@ impl SliceScan {
         }
     }
 
+    /// What it reads.
+    pub(super) fn scan(&self) -> &Scan {
+        &self.scan
+    }
+
+    /// Its units, those with the latest times first.
+    pub(super) fn latest_first(&self) -> Vec<Unit> {
+        let mut units = self.scan.units().to_vec();
+        sort_by_time(&mut units, true);
+        units
+    }
+
     /// Rows that it probably returns.
     pub(super) fn likely_rows(&self) -> u64 {
         self.scan.likely_rows()
@@ -382,7 +394,8 @@ impl SliceScan {
             .all(|filter| may_pass(filter, time, range))
     }
 
-    fn read(&self, unit: &Unit) -> Result<Option<RecordBatch>> {
+    /// The wanted rows of a unit.
+    pub(super) fn read(&self, unit: &Unit) -> Result<Option<RecordBatch>> {
         let rows = self
             .scan
             .read(unit)

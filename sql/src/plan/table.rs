@@ -66,6 +66,11 @@ impl SliceTable {
         }
     }
 
+    /// Whether the plan that reads it is made for other parameters too.
+    pub(super) fn is_generic(&self) -> bool {
+        self.parameters.is_some()
+    }
+
     /// Its entry in the catalog.
     pub fn entry(&self) -> &Arc<TableEntry> {
         &self.entry

@@ -5,10 +5,10 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{SortOptions, take_record_batch};
 use arrow::datatypes::{Schema, SchemaRef};
-use arrow::row::{RowConverter, Rows, SortField};
+use arrow::row::Rows;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchema, Result, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -32,16 +32,17 @@ use futures::StreamExt;
 
 use super::keeps_left;
 use super::node::AsOfJoin;
+use super::order::{Order, Ordered};
 use crate::plan::places::{NULL, Place, Sources};
 
-type Physical = Arc<dyn PhysicalExpr>;
+pub(super) type Physical = Arc<dyn PhysicalExpr>;
 
 /// One side of the join.
 #[derive(Debug, Clone)]
-struct Side {
-    keys: Vec<Physical>,
-    time: Physical,
-    input: Arc<dyn ExecutionPlan>,
+pub(super) struct Side {
+    pub(super) keys: Vec<Physical>,
+    pub(super) time: Physical,
+    pub(super) input: Arc<dyn ExecutionPlan>,
 }
 
 /// The node of a physical plan.
@@ -252,63 +253,6 @@ impl ExecutionPlan for AsOfJoinExec {
 
     fn metrics(&self) -> Option<MetricsSet> {
         Some(self.metrics.clone_inner())
-    }
-}
-
-/// How keys and times of both sides compare.
-struct Order {
-    keys: Option<RowConverter>,
-    times: RowConverter,
-}
-
-impl Order {
-    fn new(side: &Side, time_order: SortOptions) -> Result<Order> {
-        let schema = side.input.schema();
-        let ascending = SortOptions {
-            descending: false,
-            nulls_first: false,
-        };
-        let field = |expr: &Physical, order| {
-            Ok(SortField::new_with_options(expr.data_type(&schema)?, order))
-        };
-        let keys = side.keys.iter().map(|key| field(key, ascending));
-        let keys = keys.collect::<Result<Vec<_>>>()?;
-        Ok(Order {
-            keys: match keys.is_empty() {
-                true => None,
-                false => Some(RowConverter::new(keys)?),
-            },
-            times: RowConverter::new(vec![field(&side.time, time_order)?])?,
-        })
-    }
-
-    fn of(&self, side: &Side, batch: &RecordBatch) -> Result<Ordered> {
-        let value = |expr: &Physical| expr.evaluate(batch)?.into_array(batch.num_rows());
-        let keys = side.keys.iter().map(value).collect::<Result<Vec<_>>>()?;
-        let time = value(&side.time)?;
-        Ok(Ordered {
-            rows: Arc::new((
-                match &self.keys {
-                    Some(converter) => Some(converter.convert_columns(&keys)?),
-                    None => None,
-                },
-                self.times.convert_columns(std::slice::from_ref(&time))?,
-            )),
-            columns: [keys, vec![time]].concat(),
-        })
-    }
-}
-
-/// Keys and times of a batch.
-struct Ordered {
-    rows: Arc<(Option<Rows>, Rows)>,
-    columns: Vec<ArrayRef>,
-}
-
-impl Ordered {
-    /// Whether the row can have no partner.
-    fn is_null(&self, row: usize) -> bool {
-        self.columns.iter().any(|column| column.is_null(row))
     }
 }
 

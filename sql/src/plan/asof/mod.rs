@@ -6,6 +6,7 @@
 
 mod exec;
 mod node;
+mod order;
 
 use std::sync::Arc;
 

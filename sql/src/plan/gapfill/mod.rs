@@ -21,6 +21,8 @@ mod line;
 mod markers;
 mod node;
 mod range;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
