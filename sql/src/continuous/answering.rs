@@ -25,7 +25,7 @@ use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{
     AggregateUDF, Between, BinaryExpr, Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder,
-    Operator,
+    Operator, Volatility,
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use slicedb_storage::table::{DAY_US, HOUR_US};
@@ -276,7 +276,7 @@ impl Onto<'_> {
                 return Ok(Transformed::new(wider, true, TreeNodeRecursion::Jump));
             }
             let is_column = matches!(expr, Expr::Column(_) | Expr::OuterReferenceColumn(..));
-            is_told &= !is_column && !has_subquery(&expr);
+            is_told &= !is_column && !has_subquery(&expr) && !varies(&expr);
             Ok(Transformed::no(expr))
         });
         Ok(is_told.then_some(said.data()?))
@@ -404,6 +404,15 @@ impl Onto<'_> {
             None => call,
         };
         Ok(Some(call.alias(format!("answer{n}"))))
+    }
+}
+
+/// Whether an expression is another one for each row.
+fn varies(expr: &Expr) -> bool {
+    match expr {
+        Expr::ScalarFunction(call) => call.func.signature().volatility == Volatility::Volatile,
+        Expr::GroupingSet(_) => true,
+        _ => false,
     }
 }
 
