@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help deps deps-build build demo test test-nightly fmt-check lint doc-check tests bench clean-demo
+.PHONY: help deps deps-build build demo test test-nightly fmt-check lint doc-check tests bench bench-aggregates clean-demo
 
 # rustup's default place, for shells that have not been reopened since.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -23,6 +23,7 @@ export SLICEDB_POWER_CYCLES ?= 5
 export SLICEDB_FUZZ_CASES ?= 1000
 export SLICEDB_FLIPS ?= 30
 export SLICEDB_FAULTS ?= 8
+export SLICEDB_SEQUENCES ?= 100
 export PROPTEST_CASES ?= 256
 
 help:
@@ -30,6 +31,7 @@ help:
 	@echo "make test          the whole check: format, lints, docs, every test"
 	@echo "make test-nightly  the same with 10 times the crashes and random cases, and every fault"
 	@echo "make bench         the main job measured, PostgreSQL beside it; some 20 minutes"
+	@echo "make bench-aggregates  the same of continuous aggregates and hyperfunctions"
 	@echo "make build         the release binary: $(TARGET_DIR)/release/slicedb"
 	@echo "make deps          install the system packages that building and testing need"
 	@echo "make clean-demo    remove the demo's data: $(DEMO_DIR)"
@@ -53,6 +55,7 @@ test-nightly: export SLICEDB_POWER_CYCLES := 50
 test-nightly: export SLICEDB_FUZZ_CASES := 200000
 test-nightly: export SLICEDB_FLIPS := 1000
 test-nightly: export SLICEDB_FAULTS := all
+test-nightly: export SLICEDB_SEQUENCES := 10000
 test-nightly: export PROPTEST_CASES := 10000
 test-nightly: test
 
@@ -69,11 +72,14 @@ doc-check:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(CHECKED) --no-deps
 
 tests:
-	@echo "==> tests: $(SLICEDB_CRASH_CYCLES) crashes, $(SLICEDB_POWER_CYCLES) power cuts, $(SLICEDB_FAULTS) faults a phase, $(SLICEDB_FUZZ_CASES) fuzz cases"
+	@echo "==> tests: $(SLICEDB_CRASH_CYCLES) crashes, $(SLICEDB_POWER_CYCLES) power cuts, $(SLICEDB_FAULTS) faults a phase, $(SLICEDB_FUZZ_CASES) fuzz cases, $(SLICEDB_SEQUENCES) sequences over aggregates"
 	$(CARGO) test $(CHECKED) --no-fail-fast
 
 bench: deps-build
 	$(CARGO) bench --locked --bench main_job
+
+bench-aggregates: deps-build
+	$(CARGO) bench --locked --bench aggregates
 
 clean-demo:
 	rm -rf -- "$(DEMO_DIR)"

@@ -13,6 +13,9 @@
 //! | `SLICEDB_BENCH_POSTGRES_ROWS` | 2000000 | rows for PostgreSQL; 0 skips it |
 //! | `SLICEDB_BENCH_DIR` | the system's | where the temporary directories are made |
 
+#[path = "../common/environment.rs"]
+mod environment;
+mod figures;
 #[path = "../../src/demo/generator/mod.rs"]
 #[allow(
     dead_code,
@@ -20,13 +23,22 @@
     reason = "the demo and the unit tests use the rest"
 )]
 mod generator;
+#[path = "../common/load.rs"]
+#[allow(dead_code, reason = "the other benchmark uses the rest")]
 mod load;
+#[path = "../common/machine.rs"]
 mod machine;
+#[path = "../common/postgres.rs"]
 mod postgres;
+#[path = "../common/process.rs"]
 mod process;
 mod queries;
+#[path = "../common/report.rs"]
 mod report;
+#[path = "../common/slicedb.rs"]
 mod slicedb;
+#[path = "../common/times.rs"]
+mod times;
 
 use std::error::Error;
 use std::num::NonZeroU32;
@@ -34,13 +46,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use figures::{FIGURES, Figure};
 use generator::Merchants;
 use load::Orders;
-use report::{Column, Figure, Report};
+use report::{Circumstances, Table};
 use slicedb::SliceDb;
 
 /// Whatever goes wrong ends the benchmark.
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Days of history.
+const DAYS: i64 = 30;
+
+type Column = report::Column<Figure>;
 
 struct Settings {
     rows: u64,
@@ -51,19 +69,11 @@ struct Settings {
 
 impl Settings {
     fn from_environment() -> Result<Self> {
-        let rows = |name: &str, default: u64| match std::env::var(name) {
-            Ok(text) => text
-                .replace('_', "")
-                .parse()
-                .map_err(|_| format!("{name} is no number")),
-            Err(_) => Ok(default),
-        };
         Ok(Self {
-            rows: rows("SLICEDB_BENCH_ROWS", 20_000_000)?.max(1),
-            unsealed_rows: rows("SLICEDB_BENCH_UNSEALED_ROWS", 8_000_000)?,
-            postgres_rows: rows("SLICEDB_BENCH_POSTGRES_ROWS", 2_000_000)?,
-            dir: std::env::var_os("SLICEDB_BENCH_DIR")
-                .map_or_else(std::env::temp_dir, PathBuf::from),
+            rows: environment::rows("SLICEDB_BENCH_ROWS", 20_000_000)?.max(1),
+            unsealed_rows: environment::rows("SLICEDB_BENCH_UNSEALED_ROWS", 8_000_000)?,
+            postgres_rows: environment::rows("SLICEDB_BENCH_POSTGRES_ROWS", 2_000_000)?,
+            dir: environment::dir(),
         })
     }
 }
@@ -78,52 +88,26 @@ async fn main() -> Result<()> {
 }
 
 async fn measure_all(settings: Settings) -> Result<()> {
-    let machine = machine::facts(&settings.dir);
     let merchants = Arc::new(Merchants::new(
         1,
         NonZeroU32::MIN.saturating_add(load::MERCHANTS - 1),
+        generator::SKEW,
     ));
-    let orders = Orders::new(&merchants, settings.rows);
-    let generator = generator_cost(&orders);
+    let orders = Orders::new(&merchants, DAYS, settings.rows);
+    let circumstances = Circumstances::of(&settings.dir, &orders);
 
     let mut columns = vec![slicedb_column(&settings, &merchants, &orders).await?];
     if settings.postgres_rows > 0 {
         match postgres::installed() {
             Some(binaries) => {
-                let orders = Orders::new(&merchants, settings.postgres_rows);
+                let orders = Orders::new(&merchants, DAYS, settings.postgres_rows);
                 columns.push(postgres_column(&binaries, &settings.dir, &orders).await?);
             }
             None => eprintln!("PostgreSQL is not installed: no figures beside ours"),
         }
     }
-    println!(
-        "{}",
-        Report {
-            machine,
-            generator,
-            columns
-        }
-    );
+    println!("{circumstances}\n{}", Table(columns));
     Ok(())
-}
-
-/// Nanoseconds of a processor and bytes that the generator takes for a row.
-fn generator_cost(orders: &Orders) -> (f64, f64) {
-    let (mut rows, mut bytes, mut buffer) = (0, 0, Vec::new());
-    let before = process::cpu_seconds("self");
-    for minute in orders.minutes().step_by(7) {
-        buffer.clear();
-        orders
-            .generator()
-            .write_csv(minute, 0..u64::MAX, &mut buffer);
-        bytes += buffer.len();
-        rows += orders.generator().rows_in(minute);
-    }
-    let rows = rows.max(1) as f64;
-    (
-        (process::cpu_seconds("self") - before) * 1e9 / rows,
-        bytes as f64 / rows,
-    )
 }
 
 async fn slicedb_column(
@@ -131,7 +115,7 @@ async fn slicedb_column(
     merchants: &Arc<Merchants>,
     orders: &Orders,
 ) -> Result<Column> {
-    let mut column = Column::new("SliceDB", orders.rows());
+    let mut column = Column::new(FIGURES, "SliceDB", orders.rows());
 
     let server = SliceDb::start(&settings.dir, slicedb::Sealing::Usual).await?;
     column.put(Figure::CopyOne, copy_figure(&server, orders, 1).await?);
@@ -166,7 +150,7 @@ async fn slicedb_column(
     server.stop()?;
 
     if settings.unsealed_rows > 0 {
-        let orders = Orders::new(merchants, settings.unsealed_rows);
+        let orders = Orders::new(merchants, DAYS, settings.unsealed_rows);
         column.put(
             Figure::Recovery,
             recovery_figure(&settings.dir, &orders).await?,
@@ -213,7 +197,7 @@ async fn recovery_figure(dir: &Path, orders: &Orders) -> Result<String> {
 async fn postgres_column(binaries: &Path, dir: &Path, orders: &Orders) -> Result<Column> {
     let server = postgres::Postgres::start(binaries, dir).await?;
     let target = server.target();
-    let mut column = Column::new(&server.version().await?, orders.rows());
+    let mut column = Column::new(FIGURES, &server.version().await?, orders.rows());
     for (figure, connections) in [(Figure::CopyOne, 1), (Figure::CopyTwo, 2)] {
         target.execute("DROP TABLE IF EXISTS orders").await?;
         target.create_orders("").await?;

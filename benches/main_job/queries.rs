@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::Result;
+use crate::figures::Figure;
 use crate::load::{Orders, Target};
-use crate::report::Figure;
+use crate::times::{median, milliseconds, percentile};
 
 /// One merchant's week by hour, from the raw rows.
 const MERCHANT_WEEK: &str = "\
@@ -46,10 +47,9 @@ pub(crate) async fn measure(target: &Target, orders: &Orders) -> Result<Vec<(Fig
                 return Err(format!("merchant {merchant} has orders, none was found").into());
             }
         }
-        let mut merchant_ms = merchant_ms.split_off(WARM_UP_RUNS);
-        merchant_ms.sort_by(f64::total_cmp);
-        let percentile = |part: f64| merchant_ms[(part * (merchant_ms.len() - 1) as f64) as usize];
-        let text = format!("{:.2} ms / {:.2} ms", percentile(0.5), percentile(0.99));
+        let ms = merchant_ms.split_off(WARM_UP_RUNS);
+        let (half, most) = (median(&ms), percentile(&ms, 0.99));
+        let text = format!("{half:.2} ms / {most:.2} ms");
         figures.push((figure, text));
     }
 
@@ -71,10 +71,5 @@ async fn median_ms(client: &mut tokio_postgres::Client, sql: &str) -> Result<f64
         client.query(sql, &[]).await?;
         runs.push(milliseconds(begun));
     }
-    runs.sort_by(f64::total_cmp);
-    Ok(runs[runs.len() / 2])
-}
-
-fn milliseconds(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1e3
+    Ok(median(&runs))
 }

@@ -149,12 +149,12 @@ fn bar(rows: u64) -> ProgressBar {
 mod tests {
     use std::num::NonZeroU32;
 
-    use super::super::generator::Merchants;
+    use super::super::generator::{Merchants, SKEW};
     use super::*;
 
     #[test]
     fn batches_cover_the_minutes_once_and_in_order() {
-        let merchants = Arc::new(Merchants::new(1, NonZeroU32::MIN));
+        let merchants = Arc::new(Merchants::new(1, NonZeroU32::MIN, SKEW));
         for (rows, expected) in [(10, 1), (200_000, 4)] {
             let generator = Generator::history(Arc::clone(&merchants), 1_000..2_440, rows);
             let batches = batches(&generator, 1_000..2_440);

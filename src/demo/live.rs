@@ -139,12 +139,12 @@ mod tests {
     use std::num::NonZeroU32;
     use std::sync::Arc;
 
-    use super::super::generator::Merchants;
+    use super::super::generator::{Merchants, SKEW};
     use super::*;
 
     #[test]
     fn a_stream_starts_with_the_first_order_that_is_not_there() {
-        let merchants = Arc::new(Merchants::new(1, NonZeroU32::MIN));
+        let merchants = Arc::new(Merchants::new(1, NonZeroU32::MIN, SKEW));
         let generator = Generator::flat(merchants, 1_234);
         assert_eq!(first_second(&generator, 100, None), 6_000);
         assert_eq!(first_second(&generator, 100, Some((99, 300))), 6_000);
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn seconds_and_parts_together_are_the_minute() {
-        let merchants = Arc::new(Merchants::new(1, NonZeroU32::MIN.saturating_add(9)));
+        let merchants = Arc::new(Merchants::new(1, NonZeroU32::MIN.saturating_add(9), SKEW));
         let generator = Generator::flat(merchants, 1_234);
         let mut minute = Vec::new();
         generator.write_csv(100, 0..1_234, &mut minute);

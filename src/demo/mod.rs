@@ -27,7 +27,7 @@ use tokio_postgres::Client;
 
 pub(crate) use client::DemoError;
 use client::{Server, say};
-use generator::{Generator, Merchants};
+use generator::{Generator, Merchants, SKEW};
 
 /// Minutes of a day.
 const DAY_MINUTES: i64 = 24 * 60;
@@ -167,7 +167,7 @@ async fn load_merchants(
     let present = u32::try_from(row.get::<_, i64>(0))
         .ok()
         .and_then(NonZeroU32::new);
-    let merchants = Merchants::new(options.seed, present.unwrap_or(options.merchants));
+    let merchants = Merchants::new(options.seed, present.unwrap_or(options.merchants), SKEW);
     if present.is_none() {
         let mut csv = Vec::new();
         merchants.write_csv(&mut csv);

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use pgwire::messages::data::{NoData, ParameterDescription};
 use pgwire::messages::extendedquery::{
     Bind, BindComplete, Close, CloseComplete, Describe, Execute, Parse, ParseComplete,
@@ -17,29 +17,16 @@ use slicedb_sql::session::{Outcome, Param, Prepared};
 use slicedb_sql::types::{ColumnBuilder, Format, FormatSettings, PgType};
 
 use super::error::{Fault, violation};
-use super::guard::Kind;
 use super::portal::{Portal, State, missing};
 use super::rows::{self, Cursor};
-use super::session::{Connection, Effect, decode, shifted};
+use super::session::{Connection, Effect, shifted};
 use super::statement::Statement;
 
 /// The type of a literal whose type is open; in a Parse message the same as no type.
 const UNKNOWN_OID: u32 = 705;
 
 impl Connection<'_> {
-    /// Answers one message.
-    pub(super) async fn extended(&mut self, kind: Kind, message: BytesMut) -> Result<(), Fault> {
-        match kind {
-            Kind::Parse => self.parse(decode(kind, message)?).await,
-            Kind::Bind => self.bind(decode(kind, message)?),
-            Kind::Describe => self.describe(decode(kind, message)?),
-            Kind::Execute => self.execute(decode(kind, message)?).await,
-            Kind::Close => self.close(decode(kind, message)?),
-            kind => Err(SqlError::internal(format!("{kind:?} in the extended protocol")).into()),
-        }
-    }
-
-    async fn parse(&mut self, message: Parse) -> Result<(), Fault> {
+    pub(super) async fn parse(&mut self, message: Parse) -> Result<(), Fault> {
         self.begin();
         self.channel.arm();
         let Parse {
@@ -79,7 +66,7 @@ impl Connection<'_> {
         Ok(())
     }
 
-    fn bind(&mut self, message: Bind) -> Result<(), Fault> {
+    pub(super) fn bind(&mut self, message: Bind) -> Result<(), Fault> {
         self.begin();
         let name = message.portal_name.unwrap_or_default();
         let statement_name = message.statement_name.unwrap_or_default();
@@ -135,7 +122,7 @@ impl Connection<'_> {
         Ok(())
     }
 
-    fn describe(&mut self, message: Describe) -> Result<(), Fault> {
+    pub(super) fn describe(&mut self, message: Describe) -> Result<(), Fault> {
         self.begin();
         let name = message.name.unwrap_or_default();
         let (prepared, formats) = match message.target_type {
@@ -164,7 +151,7 @@ impl Connection<'_> {
         Ok(())
     }
 
-    async fn execute(&mut self, message: Execute) -> Result<(), Fault> {
+    pub(super) async fn execute(&mut self, message: Execute) -> Result<(), Fault> {
         self.begin();
         self.channel.arm();
         let name = message.name.unwrap_or_default();
@@ -249,7 +236,7 @@ impl Connection<'_> {
         Ok(None)
     }
 
-    fn close(&mut self, message: Close) -> Result<(), Fault> {
+    pub(super) fn close(&mut self, message: Close) -> Result<(), Fault> {
         let name = message.name.unwrap_or_default();
         match message.target_type {
             b'S' => drop(self.statements.remove(&name)),

@@ -5,7 +5,11 @@
 //! extended protocol is *held* until the next message: if that is the Sync which commits the work,
 //! the client hears it only once the work is durable, and never hears both it and an error.
 
+use std::pin::pin;
+use std::task::Poll;
+
 use bytes::{Buf, BytesMut};
+use futures::poll;
 use pgwire::messages::response::{CommandComplete, ReadyForQuery, TransactionStatus as Status};
 use pgwire::messages::startup::ParameterStatus;
 use pgwire::messages::{DecodeContext, Message};
@@ -22,6 +26,10 @@ use super::portal::Portals;
 use super::startup::Login;
 use super::statement::Statements;
 
+/// After so many messages of one connection it is the turn of others. A client on the same core may
+/// have its next one here before anybody looks for it, again and again.
+const IN_A_ROW_MAX: u32 = 4;
+
 /// A connection that has logged in.
 pub(super) struct Connection<'a> {
     pub(super) channel: &'a mut Channel,
@@ -34,6 +42,8 @@ pub(super) struct Connection<'a> {
     skipping: bool,
     // The tag of a CommandComplete that has not been told yet.
     pub(super) held: Option<String>,
+    // Messages for which nobody had to wait.
+    in_a_row: u32,
     registration: Registration,
 }
 
@@ -49,6 +59,7 @@ impl<'a> Connection<'a> {
             implicit: false,
             skipping: false,
             held: None,
+            in_a_row: 0,
             registration,
         }
     }
@@ -80,32 +91,58 @@ impl<'a> Connection<'a> {
         } else {
             Phase::Terminating
         };
-        let (header, message) = self.channel.next(until).await?;
-        // Boxed: a connection that waits should not hold the room that a statement needs.
-        Box::pin(self.answer(header, message)).await
+        let (header, message) = self.next(until).await?;
+        match header.kind {
+            Kind::Terminate => Err(End::Closed.into()),
+            Kind::Sync => Box::pin(self.sync()).await,
+            _ if self.skipping => Ok(()),
+            // What is left of a COPY that has failed.
+            Kind::CopyData | Kind::CopyDone | Kind::CopyFail => Ok(()),
+            kind => {
+                self.tell_held();
+                self.answer(kind, message).await
+            }
+        }
     }
 
-    async fn answer(&mut self, header: Header, message: BytesMut) -> Result<(), Fault> {
-        match header.kind {
-            Kind::Terminate => return Err(End::Closed.into()),
-            Kind::Sync => return self.sync().await,
-            _ if self.skipping => return Ok(()),
-            // What is left of a COPY that has failed.
-            Kind::CopyData | Kind::CopyDone | Kind::CopyFail => return Ok(()),
-            _ => self.tell_held(),
+    // The next message, perhaps after a turn of other connections.
+    async fn next(&mut self, until: Phase) -> Result<(Header, BytesMut), End> {
+        let mut next = pin!(self.channel.next(until));
+        let polled = poll!(next.as_mut());
+        let Poll::Ready(message) = polled else {
+            self.in_a_row = 0;
+            return next.await;
+        };
+        self.in_a_row += 1;
+        if self.in_a_row >= IN_A_ROW_MAX {
+            self.in_a_row = 0;
+            tokio::task::yield_now().await;
         }
-        match header.kind {
-            Kind::Query => {
-                let answer = self.query(message).await;
-                self.end_query(answer).await
-            }
+        message
+    }
+
+    // What takes room is boxed, each by itself: a connection that waits should not hold it, and the
+    // messages that come with each run of a prepared statement should not take what others need.
+    async fn answer(&mut self, kind: Kind, message: BytesMut) -> Result<(), Fault> {
+        match kind {
+            Kind::Bind => self.bind(decode(kind, message)?),
+            Kind::Describe => self.describe(decode(kind, message)?),
+            Kind::Execute => Box::pin(self.execute(decode(kind, message)?)).await,
+            Kind::Close => self.close(decode(kind, message)?),
+            Kind::Parse => Box::pin(self.parse(decode(kind, message)?)).await,
+            Kind::Flush => Ok(self.channel.flush().await?),
+            Kind::Query => Box::pin(self.simple(message)).await,
             Kind::FunctionCall => {
                 let error = SqlError::unsupported("the function call message");
-                self.end_query(Err(error.into())).await
+                Box::pin(self.end_query(Err(error.into()))).await
             }
-            Kind::Flush => Ok(self.channel.flush().await?),
-            kind => self.extended(kind, message).await,
+            kind => Err(SqlError::internal(format!("{kind:?} is answered elsewhere")).into()),
         }
+    }
+
+    async fn simple(&mut self, message: BytesMut) -> Result<(), Fault> {
+        let answer = self.query(message).await;
+        self.end_query(answer).await
     }
 
     // The end of an answer to the simple protocol.

@@ -7,10 +7,11 @@ impl Chance {
     /// Seeded by the environment variable, or by the clock; the seed is printed, since the test may
     /// fail.
     pub(crate) fn from_environment(test: &str) -> Chance {
-        let now = std::time::SystemTime::UNIX_EPOCH.elapsed();
-        let by_clock = now.expect("a clock after 1970").as_nanos() as u64 % 1_000_000_000;
-        let seed = number("SLICEDB_CRASH_SEED", by_clock);
-        println!("{test}: repeat with SLICEDB_CRASH_SEED={seed}");
+        Chance::seeded(seed(test))
+    }
+
+    /// The same numbers for the same seed.
+    pub(crate) fn seeded(seed: u64) -> Chance {
         Chance(mix(seed))
     }
 
@@ -40,6 +41,15 @@ impl Chance {
     pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u64) as usize]
     }
+}
+
+/// The seed of a test: the environment's, or one of the clock's; it is printed.
+pub(crate) fn seed(test: &str) -> u64 {
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed();
+    let by_clock = now.expect("a clock after 1970").as_nanos() as u64 % 1_000_000_000;
+    let seed = number("SLICEDB_CRASH_SEED", by_clock);
+    println!("{test}: repeat with SLICEDB_CRASH_SEED={seed}");
+    seed
 }
 
 /// A number that looks random and belongs to `value`.

@@ -156,7 +156,7 @@ fn finish(mut trial: Trial) {
 }
 
 /// Whether the program was built with the feature `failpoints`.
-fn has_failpoints() -> bool {
+pub(crate) fn has_failpoints() -> bool {
     let output = Command::new(PROGRAM)
         .arg("--version")
         .env("SLICEDB_KILL_AT", "nonsense")

@@ -60,35 +60,56 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     Err(format!("{command:?}: {}", said.trim()))
 }
 
+/// A disk whose power can be cut.
+pub(crate) struct Disk {
+    image: PathBuf,
+    at: PathBuf,
+    mount: Option<Mount>,
+}
+
+impl Disk {
+    /// A new one in the file `image`, mounted; `Err` says why that is not possible here.
+    pub(crate) fn new(image: PathBuf, at: PathBuf) -> Result<Disk, String> {
+        let file = std::fs::File::create(&image).expect("an image");
+        file.set_len(IMAGE_BYTES).expect("a sparse file");
+        run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image))?;
+        let mount = Some(Mount::new(&["-o", "loop"], &image, &at)?);
+        Ok(Disk { image, at, mount })
+    }
+
+    /// From here on nothing is written any more.
+    pub(crate) fn cut(&self) {
+        let cut = run(Command::new("perl").args(["-e", CUT]).arg(&self.at));
+        cut.expect("the power is cut");
+    }
+
+    /// After a cut, when nobody uses it any more: what was synced is there.
+    pub(crate) fn mount_again(&mut self) {
+        self.mount = None;
+        let mount = Mount::new(&["-o", "loop"], &self.image, &self.at);
+        self.mount = Some(mount.expect("it was mounted before"));
+    }
+}
+
 #[test]
 fn power_is_cut_at_a_random_moment() {
     let chance = Chance::from_environment("power_is_cut_at_a_random_moment");
     let cycles = number("SLICEDB_POWER_CYCLES", 5);
     let mut trial = Trial::new(chance);
     let image = trial.dir.path().join("image");
-    let file = std::fs::File::create(&image).expect("an image");
-    file.set_len(IMAGE_BYTES).expect("a sparse file");
-    let disk = || Mount::new(&["-o", "loop"], &image, &trial.dir.path().join("data"));
-    let made = run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image)).and_then(|()| disk());
-    let mut mount = match made {
-        Ok(mount) => mount,
+    let mut disk = match Disk::new(image, trial.data_dir()) {
+        Ok(disk) => disk,
         Err(reason) => {
             println!("skipped: {reason}");
             return;
         }
     };
-    let (image, data) = (image.clone(), trial.data_dir());
     for cycle in 1..=cycles {
         let server = trial.start();
         let time = Duration::from_millis(trial.chance.between(100, 2000));
-        let cut = || {
-            let cut = run(Command::new("perl").args(["-e", CUT]).arg(&data));
-            cut.expect("the power is cut");
-        };
-        trial.work(&server, &Death::Cut(time, &cut));
+        trial.work(&server, &Death::Cut(time, &|| disk.cut()));
         drop(server);
-        drop(mount);
-        mount = Mount::new(&["-o", "loop"], &image, &data).expect("it was mounted before");
+        disk.mount_again();
         if cycle % 2 == 0 {
             trial.check();
         }
@@ -99,5 +120,5 @@ fn power_is_cut_at_a_random_moment() {
     drop(server);
     trial.check();
     println!("{}", trial.summary());
-    drop(mount);
+    drop(disk);
 }

@@ -256,7 +256,8 @@ pub(crate) async fn connect(address: std::net::SocketAddr) -> Option<tokio_postg
     Some(client)
 }
 
-fn has_ended(server: &Server) -> bool {
+/// Whether a server is gone.
+pub(crate) fn has_ended(server: &Server) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid()));
     stat.map_or(true, |stat| stat.contains(") Z "))
 }

@@ -35,7 +35,7 @@
 
 mod client;
 mod file;
-mod postgres;
+pub(crate) mod postgres;
 mod predicates;
 mod update;
 

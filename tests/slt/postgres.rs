@@ -18,7 +18,7 @@ const SETTINGS: &[&str] = &[
 ];
 
 /// A running server; it ends with this value, or with this process.
-pub(super) struct Postgres {
+pub(crate) struct Postgres {
     child: Child,
     port: u16,
     dir: TempDir,
@@ -26,7 +26,7 @@ pub(super) struct Postgres {
 
 impl Postgres {
     /// Starts one on a free port. `None` where PostgreSQL is not installed.
-    pub(super) fn start() -> Option<Postgres> {
+    pub(crate) fn start() -> Option<Postgres> {
         let programs = newest_version()?;
         let dir = TempDir::new().expect("a temporary directory");
         let user = User::of_server();
@@ -74,12 +74,12 @@ impl Postgres {
         Some(postgres)
     }
 
-    pub(super) fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// An empty database.
-    pub(super) fn create_database(&self, name: &str) {
+    pub(crate) fn create_database(&self, name: &str) {
         let said = self.psql(&format!("create database {name}"));
         assert_eq!(said, "", "{said}");
     }

@@ -30,6 +30,8 @@ pub(crate) use provider::CatalogView;
 
 /// The schema of tables whose name has none.
 pub const PUBLIC: &str = "public";
+/// The schema of the system catalogs.
+pub(crate) const PG_CATALOG: &str = "pg_catalog";
 /// Oids below are PostgreSQL's own.
 const FIRST_OID: u32 = 16_384;
 

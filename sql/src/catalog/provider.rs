@@ -7,7 +7,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::ScalarUDF;
 use slicedb_storage::{State, TableId};
 
-use super::{Catalog, PUBLIC, system};
+use super::{Catalog, PG_CATALOG, PUBLIC, system};
 use crate::error::{SqlError, SqlState};
 use crate::plan::SliceTable;
 use crate::plan::generic::Parameters;
@@ -51,10 +51,9 @@ impl CatalogView {
             }
             return Ok(Some(Arc::new(SliceTable::new(entry.clone(), self))));
         }
-        // A name without a schema is looked for in pg_catalog too, as if it stood first in the
-        // search path; it does in PostgreSQL.
+        // A name without a schema is looked for in pg_catalog too.
         let schema = match schema {
-            PUBLIC => "pg_catalog",
+            PUBLIC => PG_CATALOG,
             other => other,
         };
         system::table(schema, name, &self.catalog, &self.state, &self.session)

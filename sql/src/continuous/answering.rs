@@ -408,7 +408,7 @@ impl Onto<'_> {
 }
 
 /// Whether an expression is another one for each row.
-fn varies(expr: &Expr) -> bool {
+pub(super) fn varies(expr: &Expr) -> bool {
     match expr {
         Expr::ScalarFunction(call) => call.func.signature().volatility == Volatility::Volatile,
         Expr::GroupingSet(_) => true,
@@ -416,7 +416,8 @@ fn varies(expr: &Expr) -> bool {
     }
 }
 
-fn has_subquery(expr: &Expr) -> bool {
+/// Whether an expression asks a query of its own.
+pub(super) fn has_subquery(expr: &Expr) -> bool {
     let is_one = |expr: &Expr| {
         Ok(matches!(
             expr,

@@ -24,12 +24,13 @@ use super::above::{Above, Placed, filled};
 use super::answering::Shape;
 use super::below::{Below, unqualified};
 use super::keys::key_name;
-use super::parts::{divides_time, parts, refuse};
+use super::parts::{divides_time, parts, refuse, width_us};
 use super::slots::Slots;
 use super::stale::Stale;
 use crate::catalog::TableEntry;
 use crate::error::{Result, SqlError};
 use crate::plan::errors::from_datafusion;
+use crate::plan::generic::{deepest, depth};
 
 /// Partials are divided by weeks: one merchant's dashboard opens few of them.
 const CHUNK_US: i64 = 7 * DAY_US;
@@ -153,14 +154,14 @@ impl Definition {
         for (n, expr) in calls.iter().enumerate() {
             aggregates.push(below.aggregate(n, expr)?);
         }
-        let slots = Slots {
-            expr: keys[slot].expr.clone(),
-            schema: below.input.clone(),
-            time: below.position(time),
+        let slots = Slots::new(
+            keys[slot].expr.clone(),
+            below.input.clone(),
+            below.position(time),
             has_zone,
-        };
-        // A width, an origin or a zone that is none is told now and not with the first row.
-        slots.of_ranges(&[(0, 0)]).map_err(plain)?;
+            width_us(&above.keys.exprs[slot], source.schema, time),
+        );
+        let slots = slots.map_err(plain)?;
         let bare = |exprs: &[Expr]| {
             let exprs = exprs.iter().map(unqualified);
             exprs
@@ -242,6 +243,17 @@ impl Definition {
         let fields =
             fields.map(|(at, field)| field.as_ref().clone().with_nullable(at != self.slot));
         Arc::new(Schema::new(fields.collect::<Vec<Field>>()))
+    }
+
+    /// How deep its expressions over rows are nested.
+    pub(super) fn depth(&self) -> usize {
+        let keys = self.keys.iter().map(|key| depth(&key.expr));
+        let values = self.aggregates.iter().map(|kept| {
+            let filter = kept.filter.as_ref().map_or(0, depth);
+            deepest(&kept.function.expressions()).max(filter)
+        });
+        let filter = self.filter.as_ref().map(depth);
+        keys.chain(values).chain(filter).max().unwrap_or_default()
     }
 
     /// The first and the last time of all slots that a range of times meets.

@@ -38,6 +38,16 @@ impl Merge {
             signature: Signature::variadic_any(Volatility::Immutable),
         }
     }
+
+    /// The function whose states it merges.
+    pub(super) fn function(&self) -> &AggregateFunctionExpr {
+        &self.function
+    }
+
+    /// The same, of all partials or of some.
+    pub(super) fn with_filter(&self, is_filtered: bool) -> Self {
+        Merge::new(self.name.clone(), self.function.clone(), is_filtered)
+    }
 }
 
 impl PartialEq for Merge {

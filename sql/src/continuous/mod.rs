@@ -13,7 +13,7 @@
 //! |---|---|
 //! | [`parts`] | which queries can be kept |
 //! | [`definition`] | what of them is kept, and the query over it |
-//! | [`hierarchy`] | aggregates over aggregates, as aggregates over rows |
+//! | [`hierarchy`], [`flat`] | aggregates over aggregates, as aggregates over rows |
 //! | [`keys`], [`quarters`] | what partials are grouped by |
 //! | [`below`], [`above`] | the halves of the definition: over the source's rows, over partials |
 //! | [`phase`] | rows → partials, partials → one of each group |
@@ -22,6 +22,7 @@
 //! | [`stale`] | which partials are not to be trusted |
 //! | [`relation`], [`scan`] | all partials of a state, kept and computed, as a table to DataFusion |
 //! | [`template`] | such a table in a plan that is run again |
+//! | [`merged_once`] | groupings over an aggregate's groups, as groupings over its partials |
 //! | [`answering`] | queries over the table that an aggregate can answer |
 //! | [`repair`] | computing anew what is stale, piece by piece |
 
@@ -29,9 +30,11 @@ mod above;
 mod answering;
 mod below;
 pub(crate) mod definition;
+mod flat;
 mod hierarchy;
 mod keys;
 mod merge;
+mod merged_once;
 mod parts;
 mod phase;
 mod quarters;
@@ -46,7 +49,8 @@ pub(crate) use above::Placed;
 pub(crate) use answering::{Candidate, answered};
 pub(crate) use definition::Definition;
 pub(crate) use hierarchy::over_rows;
-pub(crate) use phase::{Phase, combine};
+pub(crate) use merged_once::MergedOnce;
+pub(crate) use phase::{Phase, combine, group_states};
 pub(crate) use relation::Partials;
 pub(crate) use scan::PartialsScan;
 pub(crate) use template::PartialsTemplate;

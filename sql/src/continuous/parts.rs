@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, JoinType};
+use datafusion::common::{DFSchema, JoinType, ScalarValue};
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Volatility};
+use slicedb_storage::table::DAY_US;
 
 use super::definition::plain;
 use crate::catalog::TableEntry;
@@ -254,6 +255,25 @@ pub(super) fn divides_time(expr: &Expr, source: &DFSchema, time: usize) -> Optio
         _ => true,
     });
     Some(has_zone || inner)
+}
+
+/// How wide the buckets are, in microseconds, if all of them are alike: in no zone, not of months,
+/// and of the time itself.
+pub(super) fn width_us(expr: &Expr, source: &DFSchema, time: usize) -> Option<i64> {
+    let Expr::ScalarFunction(call) = expr.clone().unalias() else {
+        return None;
+    };
+    let (Some(false), [Expr::Literal(width, _), Expr::Column(of), ..]) =
+        (divides_time(expr, source, time), call.args.as_slice())
+    else {
+        return None;
+    };
+    let ScalarValue::IntervalMonthDayNano(Some(width)) = width else {
+        return None;
+    };
+    let us = i64::from(width.days) * DAY_US + width.nanoseconds / 1_000;
+    let is_time = source.maybe_index_of_column(of) == Some(time);
+    (width.months == 0 && us > 0 && is_time).then_some(us)
 }
 
 /// The time of a call of `time_bucket`, and its other arguments.

@@ -11,11 +11,12 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::GroupsAccumulatorAdapter;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_plan::PhysicalExpr;
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
 
-use super::definition::{Definition, KeptAggregate};
+use super::definition::Definition;
 
 /// Groups gathered before they are given away. Rows mostly come in the order of their key, so that
 /// few groups are cut in two.
@@ -42,7 +43,8 @@ struct Groups {
 impl Groups {
     fn new(definition: &Definition, wanted: &[usize]) -> Result<Self> {
         let keys = Schema::new(definition.key_fields().cloned().collect::<Vec<_>>());
-        let states = wanted.iter().map(|&n| states_of(&definition.aggregates[n]));
+        let functions = wanted.iter().map(|&n| &definition.aggregates[n].function);
+        let states = functions.map(group_states);
         Ok(Groups {
             values: new_group_values(Arc::new(keys), &GroupOrdering::None)?,
             states: states.collect::<Result<_>>()?,
@@ -60,8 +62,14 @@ impl Groups {
     }
 }
 
-fn states_of(kept: &KeptAggregate) -> Result<Box<dyn GroupsAccumulator>> {
-    let function = kept.function.clone();
+/// The states of a function for many groups.
+///
+/// # Errors
+/// Those of the function.
+pub(crate) fn group_states(
+    function: &Arc<AggregateFunctionExpr>,
+) -> Result<Box<dyn GroupsAccumulator>> {
+    let function = function.clone();
     if function.groups_accumulator_supported() {
         return function.create_groups_accumulator();
     }

@@ -4,7 +4,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result;
@@ -32,7 +34,7 @@ pub(crate) struct Partials {
 #[derive(Debug)]
 pub(super) struct Origin {
     pub(super) entry: Arc<AggregateEntry>,
-    definition: Arc<Definition>,
+    pub(super) definition: Arc<Definition>,
     schema: SchemaRef,
     /// Those of the plan that reads them, when it is a generic one.
     pub(super) parameters: Option<Arc<Parameters>>,
@@ -56,6 +58,8 @@ pub(super) struct Parts {
     pub(super) stale_rows: Option<Scan>,
     /// Rows of slots of which some rows do not count: those that do.
     pub(super) edges: Vec<Scan>,
+    /// The wanted slots, both ends included: rows are read of more.
+    pub(super) slots: (i64, i64),
     pub(super) stale: Arc<Stale>,
 }
 
@@ -102,12 +106,26 @@ impl Partials {
 
     /// Rows and partials that a scan probably reads.
     pub(crate) fn rows(&self, filters: &[Expr]) -> Result<u64> {
-        let parts = self.origin.parts(&self.state, &[], filters)?;
+        let filters = filters.iter().map(|filter| self.origin.bound(filter));
+        let filters = filters.collect::<Result<Vec<_>>>()?;
+        let parts = self.origin.parts(&self.state, &[], &filters)?;
         Ok(parts.likely_rows())
     }
 }
 
 impl Parts {
+    /// Of partials that were computed, those of the wanted slots.
+    pub(super) fn wanted(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        if self.slots == ALWAYS {
+            return Ok(rows.clone());
+        }
+        let (from, to) = self.slots;
+        let slots = rows.column(self.definition.slot);
+        let slots = slots.as_primitive::<TimestampMicrosecondType>().values();
+        let keep = slots.iter().map(|slot| Some((from..=to).contains(slot)));
+        Ok(filter_record_batch(rows, &keep.collect::<BooleanArray>())?)
+    }
+
     /// Rows and partials that are probably read.
     pub(super) fn likely_rows(&self) -> u64 {
         let others = self.stale_rows.iter().chain(&self.edges);
@@ -118,11 +136,17 @@ impl Parts {
 
 impl Origin {
     /// A filter as it is for the values that the plan is made for.
-    fn bound<'a>(&self, filter: &'a Expr) -> Result<Cow<'a, Expr>> {
+    pub(super) fn bound<'a>(&self, filter: &'a Expr) -> Result<Cow<'a, Expr>> {
         Ok(match &self.parameters {
             Some(parameters) => Cow::Owned(parameters.bind(filter, &self.schema)?),
             None => Cow::Borrowed(filter),
         })
+    }
+
+    /// What is done of a filter: what is computed has the wanted keys and slots too.
+    pub(super) fn support(&self, state: &State, filter: &Expr) -> Support {
+        let table = state.table(self.entry.partials);
+        table.map_or(Support::None, |table| pushdown::support(&table.def, filter))
     }
 
     /// What a query of these columns and filters reads of a state.
@@ -130,12 +154,10 @@ impl Origin {
         &self,
         state: &State,
         projection: &[usize],
-        filters: &[Expr],
+        filters: &[Cow<'_, Expr>],
     ) -> Result<Parts> {
         let definition = &self.definition;
         let stale = Stale::read(state, self.entry.stale, definition)?;
-        let filters = filters.iter().map(|filter| self.bound(filter));
-        let filters = filters.collect::<Result<Vec<_>>>()?;
         let kept_def = match state.table(self.entry.partials) {
             Some(table) => &table.def,
             None => return datafusion::common::internal_err!("the partials are gone"),
@@ -145,6 +167,7 @@ impl Origin {
             ..ScanRequest::default()
         };
         pushdown::apply(kept_def, filters.iter().map(Cow::as_ref), &mut kept);
+        let wanted = kept.time.unwrap_or(ALWAYS);
         // Rows of the wanted slots: those columns are computed, but a slot tells its times.
         let times = kept
             .time
@@ -206,6 +229,7 @@ impl Origin {
             memory,
             stale_rows,
             edges,
+            slots: wanted,
             stale,
         })
     }
@@ -226,20 +250,16 @@ impl TableProvider for Partials {
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
         let origin = &self.origin;
-        let Some(table) = self.state.table(origin.entry.partials) else {
-            return Ok(vec![
-                TableProviderFilterPushDown::Unsupported;
-                filters.len()
-            ]);
-        };
-        // What is computed is of whole slots.
         let support = |filter: &&Expr| {
-            let own = pushdown::support(&table.def, origin.bound(filter)?.as_ref());
-            // Storage may know what to do with it when it has other values.
-            let may = origin.parameters.is_some() && has_parameter(filter)?;
+            let own = origin.support(&self.state, origin.bound(filter)?.as_ref());
             Ok(match own {
-                Support::None if !may => TableProviderFilterPushDown::Unsupported,
-                _ => TableProviderFilterPushDown::Inexact,
+                Support::Exact => TableProviderFilterPushDown::Exact,
+                Support::Inexact => TableProviderFilterPushDown::Inexact,
+                // Storage may know what to do with it when it has other values.
+                Support::None if origin.parameters.is_some() && has_parameter(filter)? => {
+                    TableProviderFilterPushDown::Inexact
+                }
+                Support::None => TableProviderFilterPushDown::Unsupported,
             })
         };
         filters.iter().map(support).collect()
@@ -255,12 +275,17 @@ impl TableProvider for Partials {
         let all = || (0..self.origin.schema.fields().len()).collect();
         let projection: Vec<usize> = projection.cloned().unwrap_or_else(all);
         let schema = Arc::new(self.origin.schema.project(&projection)?);
-        let parts = self.origin.parts(&self.state, &projection, filters)?;
+        let origin = &self.origin;
+        let bound = filters.iter().map(|filter| origin.bound(filter));
+        let bound = bound.collect::<Result<Vec<_>>>()?;
+        let parts = origin.parts(&self.state, &projection, &bound)?;
+        let is_exact = |filter: &Expr| origin.support(&self.state, filter) == Support::Exact;
+        let exact = bound.iter().map(|filter| is_exact(filter));
         let partitions = state.config().target_partitions();
         let asked = Asked {
-            origin: self.origin.clone(),
+            origin: origin.clone(),
             projection,
-            filters: filters.to_vec(),
+            filters: filters.iter().cloned().zip(exact).collect(),
             schema,
         };
         Ok(Arc::new(PartialsScan::new(asked, parts, partitions)))

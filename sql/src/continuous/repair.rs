@@ -105,6 +105,8 @@ pub(crate) fn piece(
     partials += ready.iter().map(RecordBatch::num_rows).sum::<usize>();
     attach(&mut writes, entry.partials, definition, &mut ready)?;
 
+    fail::fail_point!("repair.after_attach");
+
     // Before any of the new ones can be seen: those that stood there.
     let columns: Vec<usize> = definition
         .key
@@ -143,8 +145,10 @@ pub(crate) fn piece(
         let left = left.rows(&stale_table.def.schema).map_err(external)?;
         writes.append(entry.stale, left).map_err(external)?;
     }
+    fail::fail_point!("repair.before_commit");
     match writes.commit_wait() {
         Ok(_) => {
+            fail::fail_point!("repair.after_commit");
             let ms = started.elapsed().as_millis() as u64;
             info!(aggregate = %entry.table.name, ranges = marks.len(), rows, partials, ms, "aggregated anew");
             Ok(Outcome::Done)

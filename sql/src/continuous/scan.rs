@@ -90,6 +90,22 @@ impl PartialsScan {
     fn partitions(&self) -> usize {
         self.properties.output_partitioning().partition_count()
     }
+
+    /// Gives all partials, until `take` has enough of them. Answers whether it took all.
+    ///
+    /// # Errors
+    /// When a value is damaged, and those of expressions.
+    pub(crate) fn read(&self, take: &mut dyn FnMut(RecordBatch) -> bool) -> Result<bool> {
+        for partition in 0..self.partitions() {
+            let mut run = Run::new(self, partition)?;
+            while let Some(rows) = run.step()? {
+                if rows.num_rows() > 0 && !take(rows) {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
 }
 
 impl DisplayAs for PartialsScan {
@@ -246,7 +262,7 @@ impl Run {
     fn step(&mut self) -> Result<Option<RecordBatch>> {
         let parts = self.parts.clone();
         if let Some(rows) = self.done.pop() {
-            let rows = rows.project(&self.columns)?;
+            let rows = parts.wanted(&rows)?.project(&self.columns)?;
             return self
                 .named(rows.columns().to_vec(), rows.num_rows())
                 .map(Some);

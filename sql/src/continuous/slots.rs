@@ -27,18 +27,69 @@ type Range = (i64, i64);
 #[derive(Debug)]
 pub(crate) struct Slots {
     /// Over the columns of the source.
-    pub(super) expr: Arc<dyn PhysicalExpr>,
+    expr: Arc<dyn PhysicalExpr>,
     /// The source's columns.
-    pub(super) schema: SchemaRef,
+    schema: SchemaRef,
     /// Position of the time among them.
-    pub(super) time: usize,
+    time: usize,
     /// Whether it divides the local time of a zone.
     pub(super) has_zone: bool,
+    /// Those of slots that are all alike.
+    even: Option<Even>,
+}
+
+/// Slots that are all alike.
+#[derive(Debug, Clone, Copy)]
+struct Even {
+    /// In microseconds.
+    width: i64,
+    /// One of them.
+    slot: i64,
+}
+
+impl Even {
+    /// The slot of a time. `None` at the ends of all times.
+    fn of(self, time: i64) -> Option<i64> {
+        let into = time.checked_sub(self.slot)?.rem_euclid(self.width);
+        time.checked_sub(into)
+    }
 }
 
 impl Slots {
+    /// Slots of an expression over the columns of the source, whose time is at this position.
+    /// `width` is that of slots that are all alike, in microseconds.
+    ///
+    /// # Errors
+    /// Those of the expression.
+    pub(super) fn new(
+        expr: Arc<dyn PhysicalExpr>,
+        schema: SchemaRef,
+        time: usize,
+        has_zone: bool,
+        width: Option<i64>,
+    ) -> Result<Self> {
+        let mut slots = Slots {
+            expr,
+            schema,
+            time,
+            has_zone,
+            even: None,
+        };
+        // A width, an origin or a zone that is none is told here and not with the first row.
+        let some = slots.of(&[0])?;
+        slots.even = width
+            .zip(some.first().copied())
+            .map(|(width, slot)| Even { width, slot });
+        Ok(slots)
+    }
+
     /// The slots of times, in microseconds.
     fn of(&self, times: &[i64]) -> Result<Vec<i64>> {
+        if let Some(even) = self.even
+            && let Some(slots) = times.iter().map(|&time| even.of(time)).collect()
+        {
+            return Ok(slots);
+        }
         let columns =
             self.schema
                 .fields()
@@ -131,6 +182,9 @@ impl Slots {
     fn end(&self, slot: i64) -> Result<i64> {
         if matches!(slot, i64::MIN | i64::MAX) {
             return Ok(slot);
+        }
+        if let Some(even) = self.even {
+            return Ok(slot.saturating_add(even.width - 1));
         }
         // A slot begins at its value. Many guesses at once are as cheap as one.
         let mut inside = slot;

@@ -16,6 +16,7 @@ use slicedb_storage::State;
 
 use super::relation::Origin;
 use super::scan::PartialsScan;
+use crate::plan::pushdown::Support;
 
 /// What a plan asks of an aggregate's partials.
 #[derive(Debug)]
@@ -23,8 +24,8 @@ pub(super) struct Asked {
     pub(super) origin: Arc<Origin>,
     /// The columns that are wanted.
     pub(super) projection: Vec<usize>,
-    /// Which partials are wanted; others may come too.
-    pub(super) filters: Vec<Expr>,
+    /// Which partials are wanted, and whether the plan relies on no others coming.
+    pub(super) filters: Vec<(Expr, bool)>,
     /// The wanted columns.
     pub(super) schema: SchemaRef,
 }
@@ -37,16 +38,28 @@ pub(crate) struct PartialsTemplate {
 }
 
 impl PartialsTemplate {
-    /// The scan of this state, for the values that the parameters have now.
+    /// The scan of this state, for the values that the parameters have now. `None` when it cannot do
+    /// for them what the plan relies on.
     ///
     /// # Errors
     /// Those of a scan that cannot be made.
-    pub(crate) fn scan(&self, state: &State) -> Result<PartialsScan> {
+    pub(crate) fn scan(&self, state: &State) -> Result<Option<PartialsScan>> {
         let asked = &self.asked;
-        let parts = asked
-            .origin
-            .parts(state, &asked.projection, &asked.filters)?;
-        Ok(PartialsScan::of_template(self, parts))
+        let mut filters = Vec::with_capacity(asked.filters.len());
+        for (filter, is_exact) in &asked.filters {
+            let filter = asked.origin.bound(filter)?;
+            if *is_exact && asked.origin.support(state, &filter) != Support::Exact {
+                return Ok(None);
+            }
+            filters.push(filter);
+        }
+        let parts = asked.origin.parts(state, &asked.projection, &filters)?;
+        Ok(Some(PartialsScan::of_template(self, parts)))
+    }
+
+    /// How deep the expressions of its aggregate are nested.
+    pub(crate) fn depth(&self) -> usize {
+        self.asked.origin.definition.depth()
     }
 }
 

@@ -3,8 +3,8 @@
 //! sqlparser tries some constructs in one way and then in another: a broken `CAST(CAST(CAST(…` of 30
 //! levels is read a billion times, and so is a correct `f(f(f(…` in its own PostgreSQL dialect, which
 //! allows arguments like `f('a': b)`. So this dialect counts expressions that are begun, ends the
-//! parse when they are many more than the tokens, and has no such arguments. Everything else is
-//! sqlparser's [`PostgreSqlDialect`].
+//! parse when they are many more than the tokens, and has no such arguments. `IS DISTINCT FROM` binds
+//! as in PostgreSQL. Everything else is sqlparser's [`PostgreSqlDialect`].
 
 use std::any::TypeId;
 use std::cell::Cell;
@@ -58,6 +58,26 @@ impl Dialect for Grammar {
             // The one error after which sqlparser does not try another way.
             None => Some(Err(ParserError::RecursionLimitExceeded)),
         }
+    }
+
+    /// `a IS DISTINCT FROM b AND c` is `(a IS DISTINCT FROM b) AND c`. sqlparser before 0.63 compares with
+    /// `b AND c`.
+    fn parse_infix(
+        &self,
+        parser: &mut Parser<'_>,
+        left: &Expr,
+        precedence: u8,
+    ) -> Option<Result<Expr, ParserError>> {
+        use Keyword::{DISTINCT, FROM, IS, NOT};
+        let expression = if parser.parse_keywords(&[IS, DISTINCT, FROM]) {
+            Expr::IsDistinctFrom
+        } else if parser.parse_keywords(&[IS, NOT, DISTINCT, FROM]) {
+            Expr::IsNotDistinctFrom
+        } else {
+            return None;
+        };
+        let right = parser.parse_subexpr(precedence);
+        Some(right.map(|right| expression(Box::new(left.clone()), Box::new(right))))
     }
 
     fn supports_named_fn_args_with_colon_operator(&self) -> bool {

@@ -27,7 +27,7 @@ mod untyped;
 
 pub(crate) use extensions::Extensions;
 pub(crate) use memory::{QueryPool, query_environment};
-pub(crate) use runtime::{QueryRuntime, RowReceiver};
+pub(crate) use runtime::{PANICKED, QueryRuntime, RowReceiver};
 pub(crate) use scan::ROWS_PER_PARTITION;
 pub use scan::SliceScan;
 pub use table::SliceTable;
@@ -39,6 +39,7 @@ use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::optimizer::analyzer::Analyzer;
 use datafusion::optimizer::{AnalyzerRule, Optimizer, OptimizerRule};
 
+use crate::continuous::MergedOnce;
 use crate::types::FormatSettings;
 
 /// What settles operators while a query is planned; before DataFusion's own.
@@ -76,5 +77,6 @@ pub(crate) fn analyzer_rules(
     rules.push(Arc::new(newest::NewestFirst));
     rules.push(Arc::new(asof::AsOfJoins));
     rules.push(Arc::new(subqueries::Subqueries));
+    rules.push(Arc::new(MergedOnce));
     rules
 }

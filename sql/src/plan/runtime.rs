@@ -21,6 +21,9 @@ const STACK_BYTES: usize = 64 << 20;
 /// Batches that wait for the client.
 const BATCHES_AHEAD: usize = 2;
 
+/// What a client hears of a bug.
+pub(crate) const PANICKED: &str = "the query ended in an internal error";
+
 /// The threads.
 pub(crate) struct QueryRuntime {
     runtime: Option<Runtime>,
@@ -131,9 +134,7 @@ impl<T> Future for Task<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
         self.0.poll_unpin(context).map(|joined| match joined {
             Ok(result) => result,
-            Err(e) if e.is_panic() => {
-                Err(SqlError::internal("the query ended in an internal error"))
-            }
+            Err(e) if e.is_panic() => Err(SqlError::internal(PANICKED)),
             Err(_) => Err(stopped()),
         })
     }

@@ -47,6 +47,10 @@ impl Session {
         let work =
             async move { definitions.compile(&asked.query, &asked.text, &zone, &state, partials) };
         let compiled = unless(interrupt, self.database.runtime().run(work)).await;
+        let compiled = compiled.and_then(|new| {
+            refuse_gone(&catalog, &view, name, &new.reads)?;
+            Ok(new)
+        });
         let new = match compiled {
             Ok(compiled) => compiled,
             Err(e) => {
@@ -193,6 +197,36 @@ impl Session {
         unless(interrupt, self.database.runtime().run(work)).await?;
         Ok(Outcome::Command("REFRESH MATERIALIZED VIEW".into()))
     }
+}
+
+/// An aggregate is kept from the rows, also where its query reads another one. That one must not stand
+/// for rows that are gone.
+///
+/// # Errors
+/// 55000 when it does.
+fn refuse_gone(
+    catalog: &Catalog,
+    view: &slicedb_storage::View,
+    name: &str,
+    reads: &[Arc<TableEntry>],
+) -> Result<()> {
+    let aggregates = reads
+        .iter()
+        .filter_map(|relation| catalog.aggregate(&relation.schema, &relation.name));
+    for entry in aggregates {
+        if derived::times(&view.state, entry.stale, true)?.is_empty() {
+            continue;
+        }
+        let message = format!(
+            "cannot create continuous aggregate \"{name}\" over \"{}\"",
+            entry.table.name
+        );
+        let state = SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE;
+        return Err(SqlError::new(state, message)
+            .with_detail("Rows of its table have been dropped, for which only it stands.")
+            .with_hint("Create a continuous aggregate over the table."));
+    }
+    Ok(())
 }
 
 /// Whether options ask for a continuous aggregate.

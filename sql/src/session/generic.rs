@@ -4,9 +4,11 @@
 //! a generic plan where it can have one (`SET plan_cache_mode` decides otherwise). Plans are shared
 //! by the sessions that prepared the same query.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use arrow::array::RecordBatch;
 use datafusion::common::{Result as PlanResult, ScalarValue};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::execute_stream;
@@ -17,10 +19,13 @@ use futures::stream::BoxStream;
 use super::plan_cache::{Kept, Lease, PlanKey};
 use super::planner::{Own, Sight, fields, task_context};
 use super::query::{output_columns, scalars};
-use super::{OutputColumn, Param, Prepared, Session};
+use super::{OutputColumn, Param, Prepared, RowStream, Rows, RowsTag, Session};
 use crate::error::{Result, SqlError};
+use crate::plan::PANICKED;
 use crate::plan::errors::from_datafusion;
 use crate::plan::generic::{ForRun, GenericPlan, Parameters, is_repeatable};
+use crate::plan::pressure::admit;
+use crate::types::FormatSettings;
 
 /// Statements that are longer have no plan that is kept, in bytes.
 const TEXT_MAX: usize = 32 << 10;
@@ -28,7 +33,7 @@ const TEXT_MAX: usize = 32 << 10;
 /// Columns and rows of a query that runs.
 type Started = (
     Arc<Vec<OutputColumn>>,
-    BoxStream<'static, PlanResult<arrow::array::RecordBatch>>,
+    BoxStream<'static, PlanResult<RecordBatch>>,
 );
 
 /// How a prepared query has been run.
@@ -74,6 +79,50 @@ pub(super) struct Reuse {
 }
 
 impl Session {
+    /// The whole answer of a prepared query, if a plan waits for it and it is of very few rows: to
+    /// hand it to another thread and back would take as long as to compute it.
+    ///
+    /// # Errors
+    /// Those of the query.
+    pub(super) fn answer(
+        &mut self,
+        prepared: &Arc<Prepared>,
+        params: &[Param],
+    ) -> Result<Option<Rows>> {
+        let runs = &prepared.runs;
+        let is_first =
+            runs.custom.load(Ordering::Relaxed) + runs.generic.load(Ordering::Relaxed) == 0;
+        if is_first || self.settings.get("plan_cache_mode")? == "force_custom_plan" {
+            return Ok(None);
+        }
+        admit(self.database.engine().pressure())?;
+        let view = self.view()?;
+        let catalog = self.database.catalogs().of(&view.state)?;
+        let key = PlanKey {
+            prepared: prepared.clone(),
+            settings: timeless(&self.format_settings()),
+            catalog: Arc::downgrade(&catalog),
+        };
+        let text = &prepared.parsed.text;
+        let values = scalars(params, text)?;
+        let lease = self.database.plans().take(&key, true);
+        let Some(kept) = lease.as_ref().and_then(Lease::kept) else {
+            return Ok(None);
+        };
+        let run = || kept.plan.answer(&view.state, &values);
+        let answer = catch_unwind(AssertUnwindSafe(run));
+        let answer = answer.map_err(|_| SqlError::internal(PANICKED))?;
+        let Some(batches) = answer.map_err(|e| from_datafusion(e, text))? else {
+            return Ok(None);
+        };
+        runs.generic.fetch_add(1, Ordering::Relaxed);
+        Ok(Some(Rows {
+            columns: kept.columns.clone(),
+            stream: RowStream::ready(batches),
+            tag: RowsTag::Select,
+        }))
+    }
+
     /// A run of a prepared query, should it be one that may have a generic plan.
     pub(super) fn reuse(
         &self,
@@ -93,12 +142,10 @@ impl Session {
         if values.iter().any(ScalarValue::is_null) {
             return Ok(None);
         }
-        let mut settings = sight.settings.clone();
-        settings.now_us = None;
         Ok(Some(Reuse {
             key: PlanKey {
                 prepared: prepared.clone(),
-                settings,
+                settings: timeless(&sight.settings),
                 catalog: Arc::downgrade(&sight.catalog),
             },
             values,
@@ -234,6 +281,14 @@ impl Reuse {
     }
 }
 
+/// Settings without the moment.
+fn timeless(settings: &FormatSettings) -> FormatSettings {
+    FormatSettings {
+        now_us: None,
+        ..settings.clone()
+    }
+}
+
 enum Made {
     Plan(Kept),
     /// There can be none for so few rows, or so many.
@@ -254,7 +309,7 @@ enum Run {
 fn leased(
     stream: SendableRecordBatchStream,
     lease: Lease,
-) -> BoxStream<'static, PlanResult<arrow::array::RecordBatch>> {
+) -> BoxStream<'static, PlanResult<RecordBatch>> {
     stream
         .map(move |batch| {
             let _ = &lease;

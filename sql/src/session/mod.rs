@@ -225,6 +225,12 @@ impl Session {
     ) -> Result<Outcome> {
         self.refuse_if_failed(&prepared.parsed.statement)?;
         self.begin_activity(&prepared.parsed.text);
+        if runs_again
+            && matches!(prepared.parsed.statement, Statement::Query(_))
+            && let Some(rows) = self.answer(&prepared, &params)?
+        {
+            return Ok(Outcome::Rows(rows));
+        }
         let timeout = self.settings.statement_timeout();
         // On the heap, because it is large and an idle connection shall not pay for it.
         Box::pin(self.dispatch(&prepared, params, timeout, runs_again)).await

@@ -32,7 +32,7 @@ use parking_lot::Mutex;
 
 use super::definitions::Definitions;
 use super::{clock, sleep};
-use crate::catalog::{AggregateEntry, CatalogView, PUBLIC, TableEntry};
+use crate::catalog::{AggregateEntry, CatalogView, PG_CATALOG, PUBLIC, TableEntry};
 use crate::continuous::{Partials, Placed};
 use crate::database::DATABASE;
 use crate::dialect::{self, PgTypePlanner};
@@ -294,8 +294,13 @@ impl Resolver<'_> {
 
 impl ContextProvider for Resolver<'_> {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        // As in PostgreSQL, the system's stand first in the search path.
+        let is_system = matches!(&name, TableReference::Bare { table } if table.starts_with("pg_"));
         let name = name.resolve(DATABASE, PUBLIC);
         let key = (name.schema.to_string(), name.table.to_string());
+        if is_system && let Some(table) = self.names.view.table(PG_CATALOG, &key.1)? {
+            return Ok(provider_as_source(table));
+        }
         if *name.catalog == *DATABASE {
             if let Some(known) = self.tables.borrow().get(&key) {
                 return Ok(known.clone());

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::copy::CopyIn;
 use super::generic::Runs;
-use crate::dialect::{CopyOptions, Parsed, Statement};
+use crate::dialect::{CopyOptions, Parsed};
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::RowReceiver;
 use crate::types::PgType;
@@ -89,11 +89,8 @@ impl Prepared {
 
     /// Whether it is the same query, with parameters of the same types.
     pub(super) fn is_same_query(&self, other: &Self) -> bool {
-        let queries = (&self.parsed.statement, &other.parsed.statement);
-        let (Statement::Query(own), Statement::Query(others)) = queries else {
-            return false;
-        };
-        std::ptr::eq(self, other) || (self.params == other.params && own == others)
+        std::ptr::eq(self, other)
+            || (self.params == other.params && self.parsed.text == other.parsed.text)
     }
 }
 

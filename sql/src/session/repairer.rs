@@ -15,7 +15,7 @@ use super::Definitions;
 use super::aggregate::no_view;
 use crate::catalog::AggregateEntry;
 use crate::continuous::repair::{self, Outcome};
-use crate::error::{Result, SqlError};
+use crate::error::{Result, SqlError, SqlState};
 use crate::plan::errors::from_datafusion;
 
 /// How often somebody who waits for an aggregate looks for it.
@@ -230,6 +230,11 @@ impl Work {
             // A panic ends the piece and not the thread.
             let done = catch_unwind(AssertUnwindSafe(piece))
                 .unwrap_or_else(|_| Err(SqlError::internal("an aggregate's computation panicked")));
+            // Somebody changed the same, which some writes tell before the commit does.
+            let done = match done {
+                Err(e) if e.state == SqlState::SERIALIZATION_FAILURE => Ok(Outcome::Again),
+                done => done,
+            };
             match self.note(entry.partials, done) {
                 Ok(outcome) => {
                     has_more |= outcome != Outcome::Nothing;

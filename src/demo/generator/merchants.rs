@@ -1,7 +1,8 @@
 //! The merchants: who they are, how busy, and how to draw one in constant time.
 //!
-//! Merchant number r by size gets 1/r of the orders (Zipf with exponent 1), whatever its id: ids
-//! are shuffled, so that big merchants are spread over the key range as they are in reality.
+//! Merchant number r by size gets 1/r^s of the orders (Zipf), whatever its id: ids are shuffled, so
+//! that big merchants are spread over the key range as they are in reality. The skew s is 1, or 0 for
+//! merchants that are all alike.
 //! Within a market a merchant is drawn with Vose's alias method (1991): one table access a row.
 
 use std::num::NonZeroU32;
@@ -10,6 +11,9 @@ use chrono::{Days, NaiveDate};
 
 use super::market::{MARKETS, Market, demand};
 use super::random::{Random, mix, scale};
+
+/// The exponent of sizes as they are on a platform.
+pub(crate) const SKEW: f64 = 1.0;
 
 /// All merchants of a platform, numbered from 1.
 pub(crate) struct Merchants {
@@ -47,12 +51,13 @@ pub(crate) struct Profile {
 pub(crate) struct Mix([u32; MARKETS.len()]);
 
 impl Merchants {
-    /// `count` merchants of the platform `seed`.
-    pub(crate) fn new(seed: u64, count: NonZeroU32) -> Self {
+    /// `count` merchants of the platform `seed`, with the exponent of their sizes.
+    pub(crate) fn new(seed: u64, count: NonZeroU32, skew: f64) -> Self {
         let count = count.get();
         let mut members: Vec<Vec<(u32, f64)>> = vec![Vec::new(); MARKETS.len()];
         for (rank, &id) in shuffled(seed, count).iter().enumerate() {
-            members[market_of(seed, id)].push((id, 1.0 / (rank as f64 + 1.0)));
+            let weight = (rank as f64 + 1.0).powf(-skew);
+            members[market_of(seed, id)].push((id, weight));
         }
         let orders: f64 = members.iter().flatten().map(|member| member.1).sum();
         let markets = members

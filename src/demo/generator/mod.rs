@@ -20,7 +20,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use line::{LINE_BYTES_MAX, Line, MinuteText};
-pub(crate) use merchants::Merchants;
+pub(crate) use merchants::{Merchants, SKEW};
 use order::{MINUTE_MICROS, Order};
 use random::Random;
 

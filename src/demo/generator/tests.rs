@@ -12,7 +12,7 @@ use super::*;
 const MONDAY: i64 = 29_721_600;
 
 fn platform(count: u32) -> Arc<Merchants> {
-    Arc::new(Merchants::new(7, NonZeroU32::new(count).unwrap()))
+    Arc::new(Merchants::new(7, NonZeroU32::new(count).unwrap(), SKEW))
 }
 
 /// A row as a reader of the CSV sees it.
@@ -80,7 +80,7 @@ fn the_same_seed_gives_the_same_bytes_from_any_entry() {
     two.write_csv(minute, 2..rows, &mut parts);
     assert_eq!(whole, parts);
 
-    let other = Arc::new(Merchants::new(8, NonZeroU32::new(1_000).unwrap()));
+    let other = Arc::new(Merchants::new(8, NonZeroU32::new(1_000).unwrap(), SKEW));
     let mut differs = Vec::new();
     Generator::history(other, minutes, 5_000).write_csv(minute, 0..rows, &mut differs);
     assert_ne!(whole, differs);
@@ -140,6 +140,22 @@ fn merchants_follow_zipf_over_a_week() {
             "{top}: {measured} {expected}"
         );
     }
+}
+
+#[test]
+fn merchants_without_skew_are_alike() {
+    let merchants = Merchants::new(7, NonZeroU32::new(100).unwrap(), 0.0);
+    let minutes = MONDAY..MONDAY + WEEK_MINUTES;
+    let generator = Generator::history(Arc::new(merchants), minutes.clone(), 100_000);
+    let mut sizes = [0; 100];
+    for row in all_rows(&generator, minutes) {
+        sizes[row.merchant_id as usize - 1] += 1;
+    }
+    // A thousand each, give or take six standard deviations.
+    assert!(
+        sizes.iter().all(|size| (800..1200).contains(size)),
+        "{sizes:?}"
+    );
 }
 
 #[test]

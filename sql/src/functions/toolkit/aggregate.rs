@@ -8,10 +8,11 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, Signature, Volatility,
 };
 
 use super::args::{Arg, coerce, no_such_call};
+use super::summary::Folding;
 use crate::error::SqlError;
 use crate::types::{PgType, SummaryKind};
 
@@ -21,8 +22,8 @@ pub(super) struct Build {
     pub(super) name: &'static str,
     pub(super) takes: &'static [Arg],
     pub(super) gives: SummaryKind,
-    /// Begins a group.
-    pub(super) fold: fn() -> Box<dyn Accumulator>,
+    /// Takes rows in.
+    pub(super) fold: &'static dyn Folding,
 }
 
 /// All that have one name.
@@ -124,7 +125,18 @@ impl AggregateUDFImpl for Aggregate {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         refuse_distinct(self.name, &args)?;
-        Ok((self.build_of_fields(args.expr_fields)?.fold)())
+        Ok(self.build_of_fields(args.expr_fields)?.fold.one())
+    }
+
+    fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
+        !args.is_distinct
+    }
+
+    fn create_groups_accumulator(
+        &self,
+        args: AccumulatorArgs,
+    ) -> Result<Box<dyn GroupsAccumulator>> {
+        Ok(self.build_of_fields(args.expr_fields)?.fold.groups())
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {

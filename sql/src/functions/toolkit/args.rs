@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
 };
+use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::{
     DataType, Field, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
 };
@@ -156,14 +157,11 @@ pub(super) fn texts(columns: &[ArrayRef], at: usize) -> Result<&StringArray> {
 }
 
 /// Rows in which all of these arguments are there.
-pub(super) fn complete_rows<'a>(
-    columns: &'a [ArrayRef],
-    wanted: &'a [usize],
-) -> impl Iterator<Item = usize> + 'a {
+pub(super) fn complete_rows(
+    columns: &[ArrayRef],
+    wanted: &[usize],
+) -> impl Iterator<Item = usize> + use<> {
     let rows = columns.first().map_or(0, |column| column.len());
-    (0..rows).filter(move |&row| {
-        wanted
-            .iter()
-            .all(|&at| columns.get(at).is_some_and(|column| column.is_valid(row)))
-    })
+    let nulls = NullBuffer::union_many(wanted.iter().map(|&at| columns[at].nulls()));
+    (0..rows).filter(move |&row| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)))
 }

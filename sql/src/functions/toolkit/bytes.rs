@@ -15,6 +15,16 @@ impl Writer {
         Writer(vec![kind, VERSION])
     }
 
+    /// Begins another one in the same memory.
+    pub(super) fn restart(&mut self, kind: u8) {
+        self.0.clear();
+        self.0.extend([kind, VERSION]);
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     pub(super) fn finish(self) -> Vec<u8> {
         self.0
     }

@@ -23,7 +23,7 @@ use super::aggregate::{Build, field};
 use super::args::{Arg, coerce, complete_rows, floats, no_such_call, times};
 use super::bytes::{Reader, Writer};
 use super::datum::Float;
-use super::summary::{Fold, Summary, decode, encode};
+use super::summary::{Of, Sink, Summary, decode, encode};
 use crate::functions::columns::evaluate;
 use crate::types::SummaryKind;
 
@@ -142,15 +142,15 @@ impl Summary for Candlestick {
     }
 }
 
-fn update(candlestick: &mut Option<Candlestick>, columns: &[ArrayRef]) -> Result<()> {
+fn update(sink: &mut Sink<'_, Candlestick>, columns: &[ArrayRef]) -> Result<()> {
     let (times, prices) = (times(columns, 0)?, floats(columns, 1)?);
     let volumes = floats(columns, 2)?;
     for row in complete_rows(columns, &[0, 1]) {
         let volume = volumes.is_valid(row).then(|| volumes.value(row));
         let one = Candlestick::of_tick(times.value(row), prices.value(row), volume);
-        match candlestick {
+        match sink.of_row(row) {
             Some(candlestick) => candlestick.add(&one),
-            None => *candlestick = Some(one),
+            none => *none = Some(one),
         }
     }
     Ok(())
@@ -160,7 +160,7 @@ pub(super) const AGGREGATES: &[Build] = &[Build {
     name: "candlestick_agg",
     takes: &[Arg::Time, Arg::Float, Arg::Float],
     gives: SummaryKind::Candlestick,
-    fold: || Fold::boxed(update),
+    fold: &Of(update),
 }];
 
 macro_rules! form {

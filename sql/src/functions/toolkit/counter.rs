@@ -16,7 +16,7 @@ use super::args::Arg;
 use super::bytes::{Reader, Writer};
 use super::points::{Point, Points, add_rows};
 use super::stats::Stats2;
-use super::summary::{Fold, Summary, decode};
+use super::summary::{Of, Sink, Summary, decode};
 use crate::types::SummaryKind;
 
 /// 2000-01-01 in microseconds since 1970.
@@ -168,14 +168,14 @@ impl Counter {
     }
 }
 
-fn update(counter: &mut Option<Counter>, columns: &[ArrayRef], is_gauge: bool) -> Result<()> {
+fn update(sink: &mut Sink<'_, Counter>, columns: &[ArrayRef], is_gauge: bool) -> Result<()> {
     let new = |_| {
         Ok(Counter {
             is_gauge,
             points: Points::default(),
         })
     };
-    add_rows(counter, columns, 0, new, |counter| &mut counter.points)
+    add_rows(sink, columns, 0, new, |counter| &mut counter.points)
 }
 
 pub(super) const AGGREGATES: &[Build] = &[
@@ -183,13 +183,13 @@ pub(super) const AGGREGATES: &[Build] = &[
         name: "counter_agg",
         takes: &[Arg::Time, Arg::Float],
         gives: SummaryKind::Counter,
-        fold: || Fold::boxed(|counter, columns| update(counter, columns, false)),
+        fold: &Of(|sink, columns| update(sink, columns, false)),
     },
     Build {
         name: "gauge_agg",
         takes: &[Arg::Time, Arg::Float],
         gives: SummaryKind::Gauge,
-        fold: || Fold::boxed(|counter, columns| update(counter, columns, true)),
+        fold: &Of(|sink, columns| update(sink, columns, true)),
     },
 ];
 

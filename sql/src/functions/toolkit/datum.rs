@@ -11,14 +11,17 @@
 
 use std::cmp::Ordering;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray};
-use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, StringArray};
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
 
 use super::bytes::{Reader, Writer};
 use crate::error::{SqlError, SqlState};
 use crate::functions::fault;
 use crate::types::PgType;
+
+/// The tag of text.
+const TEXT: u8 = 3;
 
 /// A value that is not NULL.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,26 +76,84 @@ impl Ord for Float {
     }
 }
 
-impl Datum {
+/// A column of values: the usual types without a detour.
+#[derive(Debug)]
+pub(super) enum Values<'a> {
+    Ints(&'a Int64Array),
+    Floats(&'a Float64Array),
+    Texts(&'a StringArray),
+    Others(&'a ArrayRef),
+}
+
+impl<'a> Values<'a> {
+    pub(super) fn of(column: &'a ArrayRef) -> Self {
+        match column.data_type() {
+            DataType::Int64 => Values::Ints(column.as_primitive()),
+            DataType::Float64 => Values::Floats(column.as_primitive()),
+            DataType::Utf8 => Values::Texts(column.as_string()),
+            _ => Values::Others(column),
+        }
+    }
+
     /// The value of a row; `None` for NULL.
     ///
     /// # Errors
     /// 0A000 for types that are not kept.
-    pub(super) fn at(column: &ArrayRef, row: usize) -> Result<Option<Datum>> {
-        if column.is_null(row) {
-            return Ok(None);
-        }
-        // The usual ones without a detour.
-        Ok(Some(match column.data_type() {
-            DataType::Int64 => Datum::Int(column.as_primitive::<Int64Type>().value(row)),
-            DataType::Float64 => {
-                Datum::Float(Float(column.as_primitive::<Float64Type>().value(row)))
+    pub(super) fn at(&self, row: usize) -> Result<Option<Datum>> {
+        let is_valid = |column: &dyn Array| column.is_valid(row);
+        Ok(match self {
+            Values::Ints(column) => is_valid(column).then(|| Datum::Int(column.value(row))),
+            Values::Floats(column) => {
+                is_valid(column).then(|| Datum::Float(Float(column.value(row))))
             }
-            DataType::Utf8 => Datum::Text(column.as_string::<i32>().value(row).to_owned()),
-            _ => return Datum::of(ScalarValue::try_from_array(column, row)?),
-        }))
+            Values::Texts(column) => {
+                is_valid(column).then(|| Datum::Text(column.value(row).to_owned()))
+            }
+            Values::Others(column) => Datum::of(ScalarValue::try_from_array(column, row)?)?,
+        })
     }
 
+    /// Writes the value of a row as [`Datum::write`] does; whether it is not NULL.
+    ///
+    /// # Errors
+    /// Those of [`Values::at`].
+    pub(super) fn write(&self, row: usize, out: &mut Writer) -> Result<bool> {
+        match self {
+            Values::Texts(column) if column.is_valid(row) => {
+                out.u8(TEXT);
+                out.bytes(column.value(row).as_bytes());
+                Ok(true)
+            }
+            _ => {
+                let value = self.at(row)?;
+                if let Some(value) = &value {
+                    value.write(out);
+                }
+                Ok(value.is_some())
+            }
+        }
+    }
+
+    /// Puts the value of a row into `into`, in the memory that is there; whether it is not NULL.
+    ///
+    /// # Errors
+    /// Those of [`Values::at`].
+    pub(super) fn read(&self, row: usize, into: &mut Datum) -> Result<bool> {
+        if let (Values::Texts(column), Datum::Text(text)) = (self, &mut *into) {
+            text.clear();
+            text.push_str(column.value(row));
+            return Ok(column.is_valid(row));
+        }
+        let value = self.at(row)?;
+        let is_there = value.is_some();
+        if let Some(value) = value {
+            *into = value;
+        }
+        Ok(is_there)
+    }
+}
+
+impl Datum {
     /// A constant; `None` for NULL.
     ///
     /// # Errors
@@ -185,7 +246,7 @@ impl Datum {
                 out.f64(f64::from_bits(value.bits()));
             }
             Datum::Text(value) => {
-                out.u8(3);
+                out.u8(TEXT);
                 out.bytes(value.as_bytes());
             }
             Datum::Bytes(value) => {
@@ -217,7 +278,7 @@ impl Datum {
             },
             1 => Datum::Int(from.signed()?),
             2 => Datum::Float(Float(from.f64()?)),
-            3 => Datum::Text(std::str::from_utf8(from.bytes()?).ok()?.to_owned()),
+            TEXT => Datum::Text(std::str::from_utf8(from.bytes()?).ok()?.to_owned()),
             4 => Datum::Bytes(from.bytes()?.to_vec()),
             5 => Datum::Time(from.signed()?),
             6 => Datum::Date(from.signed()?.try_into().ok()?),

@@ -6,16 +6,22 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray};
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
+use datafusion::arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, ListBuilder, PrimitiveBuilder,
+};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int32Type, Int64Type};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
-use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDFImpl, GroupsAccumulator, Signature, Volatility,
+};
 
 use super::aggregate::refuse_distinct;
 use super::args::{Arg, coerce, complete_rows, floats, ints, no_such_call};
+use super::groups::{Groups, State};
+use super::summary::Sink;
 use crate::error::SqlState;
 use crate::functions::fault;
 
@@ -68,7 +74,15 @@ impl AggregateUDFImpl for Histogram {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         refuse_distinct("histogram", &args)?;
-        Ok(Box::new(Counts(Vec::new())))
+        Ok(Box::new(One::default()))
+    }
+
+    fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
+        !args.is_distinct
+    }
+
+    fn create_groups_accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(Groups::new(update)))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
@@ -116,85 +130,132 @@ fn bucket(value: f64, min: f64, max: f64, count: usize) -> Result<usize> {
     Ok(((share * count as f64) as usize).min(count - 1) + 1)
 }
 
-/// Counts of a group; empty before the first value.
+/// Counts of a group.
 #[derive(Debug)]
 struct Counts(Vec<i64>);
 
-impl Accumulator for Counts {
-    fn update_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
-        let (values, mins, maxs) = (
-            floats(columns, 0)?,
-            floats(columns, 1)?,
-            floats(columns, 2)?,
-        );
-        let counts = ints(columns, 3)?;
-        for row in complete_rows(columns, &[0, 1, 2, 3]) {
-            let wanted = counts.value(row);
-            if wanted <= 0 {
-                return Err(invalid("count must be greater than zero"));
-            }
-            if wanted > BUCKETS_MAX {
-                let message = format!("a histogram has at most {BUCKETS_MAX} buckets");
-                return Err(fault(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
-            }
-            let wanted = wanted as usize;
-            if self.0.is_empty() {
-                self.0.resize(wanted + 2, 0);
-            } else if self.0.len() != wanted + 2 {
-                return Err(changed());
-            }
-            self.0[bucket(values.value(row), mins.value(row), maxs.value(row), wanted)?] += 1;
+impl Counts {
+    /// Adds the counts of other values.
+    fn merge(&mut self, others: &[i64]) -> Result<()> {
+        if self.0.len() != others.len() {
+            return Err(changed());
         }
+        let pairs = self.0.iter_mut().zip(others);
+        pairs.for_each(|(sum, count)| *sum += count);
         Ok(())
     }
 
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+    /// The counts as they are answered.
+    fn answer(&self) -> Result<Vec<i32>> {
+        let counts = self.0.iter().map(|count| i32::try_from(*count));
+        let counts = counts.collect::<std::result::Result<_, _>>();
+        counts.map_err(|_| fault(SqlState::NUMERIC_OUT_OF_RANGE, "overflow in histogram"))
+    }
+}
+
+fn update(sink: &mut Sink<'_, Counts>, columns: &[ArrayRef]) -> Result<()> {
+    let (values, mins, maxs) = (
+        floats(columns, 0)?,
+        floats(columns, 1)?,
+        floats(columns, 2)?,
+    );
+    let wanteds = ints(columns, 3)?;
+    for row in complete_rows(columns, &[0, 1, 2, 3]) {
+        let wanted = wanteds.value(row);
+        if wanted <= 0 {
+            return Err(invalid("count must be greater than zero"));
+        }
+        if wanted > BUCKETS_MAX {
+            let message = format!("a histogram has at most {BUCKETS_MAX} buckets");
+            return Err(fault(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
+        }
+        let wanted = wanted as usize;
+        let at = bucket(values.value(row), mins.value(row), maxs.value(row), wanted)?;
+        let counts = sink.of_row(row);
+        let counts = counts.get_or_insert_with(|| Counts(vec![0; wanted + 2]));
+        if counts.0.len() != wanted + 2 {
+            return Err(changed());
+        }
+        counts.0[at] += 1;
+    }
+    Ok(())
+}
+
+/// Lists of numbers.
+fn lists<T: ArrowPrimitiveType>(
+    lists: impl Iterator<Item = Result<Option<Vec<T::Native>>>>,
+) -> Result<ArrayRef> {
+    let mut out = ListBuilder::new(PrimitiveBuilder::<T>::new());
+    for list in lists {
+        match list? {
+            Some(list) => {
+                out.values().append_slice(&list);
+                out.append(true);
+            }
+            None => out.append(false),
+        }
+    }
+    Ok(Arc::new(out.finish()))
+}
+
+impl State for Counts {
+    fn merge_rows(sink: &mut Sink<'_, Self>, states: &[ArrayRef]) -> Result<()> {
         let lists = states[0].as_list::<i32>();
         for row in (0..lists.len()).filter(|&row| lists.is_valid(row)) {
-            let counts = lists.value(row);
-            let counts = counts.as_primitive::<Int64Type>().values();
-            if self.0.is_empty() {
-                self.0.extend_from_slice(counts);
-                continue;
-            }
-            if self.0.len() != counts.len() {
-                return Err(changed());
-            }
-            for (sum, count) in self.0.iter_mut().zip(counts) {
-                *sum += count;
+            let others = lists.value(row);
+            let others = others.as_primitive::<Int64Type>().values();
+            match sink.of_row(row) {
+                Some(counts) => counts.merge(others)?,
+                none => *none = Some(Counts(others.to_vec())),
             }
         }
         Ok(())
     }
 
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        if self.0.is_empty() {
-            return Ok(vec![ScalarValue::try_new_null(&list_of(DataType::Int64))?]);
-        }
-        let counts = self.0.iter().map(|count| ScalarValue::Int64(Some(*count)));
-        let counts: Vec<ScalarValue> = counts.collect();
-        let list = ScalarValue::new_list(&counts, &DataType::Int64, true);
-        Ok(vec![ScalarValue::List(list)])
+    fn states(groups: Vec<Option<Self>>) -> Result<ArrayRef> {
+        lists::<Int64Type>(
+            groups
+                .into_iter()
+                .map(|group| Ok(group.map(|counts| counts.0))),
+        )
     }
 
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        if self.0.is_empty() {
-            return ScalarValue::try_new_null(&list_of(DataType::Int32));
-        }
-        let counts = self.0.iter().map(|count| match i32::try_from(*count) {
-            Ok(count) => Ok(ScalarValue::Int32(Some(count))),
-            Err(_) => Err(fault(
-                SqlState::NUMERIC_OUT_OF_RANGE,
-                "overflow in histogram",
-            )),
-        });
-        let counts = counts.collect::<Result<Vec<_>>>()?;
-        let list = ScalarValue::new_list(&counts, &DataType::Int32, true);
-        Ok(ScalarValue::List(list))
+    fn answers(groups: Vec<Option<Self>>) -> Result<ArrayRef> {
+        let answer = |group: Option<Counts>| group.as_ref().map(Counts::answer).transpose();
+        lists::<Int32Type>(groups.into_iter().map(answer))
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.0.capacity() * size_of::<i64>()
+        self.0.capacity() * size_of::<i64>()
+    }
+}
+
+/// One group; nothing before the first value.
+#[derive(Debug, Default)]
+struct One(Option<Counts>);
+
+impl Accumulator for One {
+    fn update_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        update(&mut Sink::One(&mut self.0), columns)
+    }
+
+    fn merge_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        Counts::merge_rows(&mut Sink::One(&mut self.0), columns)
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        let counts = self.0.as_ref().map(|counts| Counts(counts.0.clone()));
+        let state = Counts::states(vec![counts])?;
+        Ok(vec![ScalarValue::try_from_array(&state, 0)?])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let counts = self.0.as_ref().map(|counts| Counts(counts.0.clone()));
+        ScalarValue::try_from_array(&Counts::answers(vec![counts])?, 0)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.0.as_ref().map_or(0, State::size)
     }
 }
 

@@ -12,9 +12,6 @@
 //!
 //! The first form is taken while fewer than an eighth of the registers are in use.
 
-use std::collections::BTreeMap;
-use std::hash::Hasher;
-
 use datafusion::arrow::array::ArrayRef;
 use datafusion::common::Result;
 use siphasher::sip::SipHasher13;
@@ -23,15 +20,14 @@ use super::accessor::{Answer, Form, Gives};
 use super::aggregate::Build;
 use super::args::{Arg, complete_rows, ints};
 use super::bytes::{Reader, Writer};
-use super::datum::Datum;
-use super::summary::{Fold, Summary, decode, mismatch, out_of_range};
+use super::datum::Values;
+use super::registers::Registers;
+use super::summary::{Of, Sink, Summary, decode, mismatch, out_of_range};
 use crate::types::SummaryKind;
 
 const PRECISIONS: std::ops::RangeInclusive<u8> = 4..=18;
 /// What `approx_count_distinct` takes.
 const DEFAULT: u8 = 15;
-/// Memory of an entry of a map, in bytes.
-const ENTRY_BYTES: usize = 16;
 
 /// The sketch.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,18 +36,11 @@ pub(super) struct HyperLogLog {
     registers: Registers,
 }
 
-#[derive(Debug, Clone, PartialEq)]
-enum Registers {
-    /// Those in use.
-    Few(BTreeMap<u32, u8>),
-    All(Vec<u8>),
-}
-
 impl HyperLogLog {
     fn new(precision: u8) -> Self {
         HyperLogLog {
             precision,
-            registers: Registers::Few(BTreeMap::new()),
+            registers: Registers::none(),
         }
     }
 
@@ -64,42 +53,14 @@ impl HyperLogLog {
         64 - self.precision + 1
     }
 
-    fn add(&mut self, value: &Datum) {
-        let mut bytes = Writer::new(0);
-        value.write(&mut bytes);
-        let mut hasher = SipHasher13::new();
-        hasher.write(&bytes.finish());
-        let hash = hasher.finish();
+    /// Adds the value with this hash.
+    fn add(&mut self, hash: u64) {
         let index = (hash >> (64 - self.precision)) as u32;
         // A bit behind the last one ends the run.
         let rest = (hash << self.precision) | (1 << (self.precision - 1));
-        self.set(index, rest.leading_zeros() as u8 + 1);
-    }
-
-    fn set(&mut self, index: u32, value: u8) {
-        match &mut self.registers {
-            Registers::Few(map) => {
-                let register = map.entry(index).or_default();
-                *register = value.max(*register);
-                if map.len() >= 1 << (self.precision - 3) {
-                    self.unfold();
-                }
-            }
-            Registers::All(all) => {
-                let register = &mut all[index as usize];
-                *register = value.max(*register);
-            }
-        }
-    }
-
-    fn unfold(&mut self) {
-        if let Registers::Few(map) = &self.registers {
-            let mut all = vec![0; self.len()];
-            for (index, value) in map {
-                all[*index as usize] = *value;
-            }
-            self.registers = Registers::All(all);
-        }
+        let value = rest.leading_zeros() as u8 + 1;
+        let registers = self.len();
+        self.registers.set(index, value, registers);
     }
 
     /// About how many different values there were.
@@ -109,10 +70,10 @@ impl HyperLogLog {
         // [value] registers
         let mut counts = vec![0u32; bits + 2];
         match &self.registers {
-            Registers::Few(map) => {
-                counts[0] = (self.len() - map.len()) as u32;
-                map.values()
-                    .for_each(|value| counts[usize::from(*value)] += 1);
+            Registers::Few { used, .. } => {
+                counts[0] = (self.len() - used.len()) as u32;
+                used.iter()
+                    .for_each(|entry| counts[usize::from(*entry as u8)] += 1);
             }
             Registers::All(all) => all
                 .iter()
@@ -173,14 +134,15 @@ impl Summary for HyperLogLog {
     fn write(&self, out: &mut Writer) {
         out.u8(self.precision);
         match &self.registers {
-            Registers::Few(map) => {
+            Registers::Few { used, .. } => {
                 out.u8(0);
-                out.count(map.len() as u64);
+                out.count(used.len() as u64);
                 let mut last = 0;
-                for (index, value) in map {
+                for entry in used {
+                    let index = entry >> 8;
                     out.count(u64::from(index - last));
-                    out.u8(*value);
-                    last = *index;
+                    out.u8(*entry as u8);
+                    last = index;
                 }
             }
             Registers::All(all) => {
@@ -207,7 +169,7 @@ impl Summary for HyperLogLog {
         match from.u8()? {
             0 => {
                 let count = from.length(2)?;
-                let mut map = BTreeMap::new();
+                let mut used = Vec::with_capacity(count);
                 let mut index = 0u64;
                 for n in 0..count {
                     let step = from.count()?;
@@ -219,12 +181,12 @@ impl Summary for HyperLogLog {
                     if index >= len as u64 || !(1..=value_max).contains(&value) {
                         return None;
                     }
-                    map.insert(index as u32, value);
+                    used.push((index as u32) << 8 | u32::from(value));
                 }
                 if count == 0 || count >= len / 8 {
                     return None;
                 }
-                sketch.registers = Registers::Few(map);
+                sketch.registers = Registers::of(used);
             }
             1 => {
                 let packed = from.take(len / 4 * 3)?;
@@ -247,56 +209,56 @@ impl Summary for HyperLogLog {
         if self.precision != other.precision {
             return Err(mismatch(self.kind()));
         }
-        match other.registers {
-            Registers::Few(map) => map
-                .into_iter()
-                .for_each(|(index, value)| self.set(index, value)),
-            Registers::All(all) => {
-                self.unfold();
-                for (index, value) in all.into_iter().enumerate() {
-                    self.set(index as u32, value);
-                }
-            }
-        }
+        let registers = self.len();
+        self.registers.merge(other.registers, registers);
         Ok(())
     }
 
     fn size(&self) -> usize {
-        match &self.registers {
-            Registers::Few(map) => map.len() * ENTRY_BYTES,
-            Registers::All(all) => all.capacity(),
-        }
+        self.registers.size()
+    }
+
+    fn settle(&mut self) {
+        let registers = self.len();
+        self.registers.settle(registers);
     }
 }
 
+/// The hash of a value that was written to begin with kind 0.
+fn hash(value: &Writer) -> u64 {
+    SipHasher13::new().hash(value.as_bytes())
+}
+
 fn add_rows(
-    sketch: &mut Option<HyperLogLog>,
+    sink: &mut Sink<'_, HyperLogLog>,
     columns: &[ArrayRef],
     wanted: &[usize],
     precision: impl Fn(usize) -> Result<u8>,
 ) -> Result<()> {
-    let value_at = wanted.len() - 1;
+    let values = Values::of(&columns[wanted.len() - 1]);
+    let mut bytes = Writer::new(0);
     for row in complete_rows(columns, wanted) {
-        let value = Datum::at(&columns[value_at], row)?;
-        let sketch = match sketch {
+        bytes.restart(0);
+        let is_there = values.write(row, &mut bytes)?;
+        let sketch = match sink.of_row(row) {
             Some(sketch) => sketch,
-            None => sketch.insert(HyperLogLog::new(precision(row)?)),
+            none => none.insert(HyperLogLog::new(precision(row)?)),
         };
-        if let Some(value) = value {
-            sketch.add(&value);
+        if is_there {
+            sketch.add(hash(&bytes));
         }
     }
     Ok(())
 }
 
-fn default(sketch: &mut Option<HyperLogLog>, columns: &[ArrayRef]) -> Result<()> {
-    add_rows(sketch, columns, &[0], |_| Ok(DEFAULT))
+fn default(sink: &mut Sink<'_, HyperLogLog>, columns: &[ArrayRef]) -> Result<()> {
+    add_rows(sink, columns, &[0], |_| Ok(DEFAULT))
 }
 
-fn sized(sketch: &mut Option<HyperLogLog>, columns: &[ArrayRef]) -> Result<()> {
+fn sized(sink: &mut Sink<'_, HyperLogLog>, columns: &[ArrayRef]) -> Result<()> {
     let sizes = ints(columns, 0)?;
     let (least, most) = (1 << PRECISIONS.start(), 1 << PRECISIONS.end());
-    add_rows(sketch, columns, &[0, 1], |row| match sizes.value(row) {
+    add_rows(sink, columns, &[0, 1], |row| match sizes.value(row) {
         size if (least..=most).contains(&size) => {
             Ok((size as u64).next_power_of_two().trailing_zeros() as u8)
         }
@@ -311,13 +273,13 @@ pub(super) const AGGREGATES: &[Build] = &[
         name: "hyperloglog",
         takes: &[Arg::Size, Arg::Any],
         gives: SummaryKind::HyperLogLog,
-        fold: || Fold::boxed(sized),
+        fold: &Of(sized),
     },
     Build {
         name: "approx_count_distinct",
         takes: &[Arg::Any],
         gives: SummaryKind::HyperLogLog,
-        fold: || Fold::boxed(default),
+        fold: &Of(default),
     },
 ];
 
@@ -344,11 +306,19 @@ pub(super) const ACCESSORS: &[Form] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::functions::toolkit::datum::Datum;
     use crate::functions::toolkit::summary::encode;
+
+    fn hash_of(value: &Datum) -> u64 {
+        let mut bytes = Writer::new(0);
+        value.write(&mut bytes);
+        hash(&bytes)
+    }
 
     fn of(precision: u8, values: std::ops::Range<i64>) -> HyperLogLog {
         let mut sketch = HyperLogLog::new(precision);
-        values.for_each(|value| sketch.add(&Datum::Int(value)));
+        values.for_each(|value| sketch.add(hash_of(&Datum::Int(value))));
+        sketch.settle();
         sketch
     }
 
@@ -391,8 +361,8 @@ mod tests {
     #[test]
     fn the_hash_stays_the_same() {
         let mut sketch = HyperLogLog::new(18);
-        sketch.add(&Datum::Int(1));
-        sketch.add(&Datum::Text("pizza".to_owned()));
+        sketch.add(hash_of(&Datum::Int(1)));
+        sketch.add(hash_of(&Datum::Text("pizza".to_owned())));
         let bytes = encode(&mut sketch).expect("short");
         let expected = [5, 1, 18, 0, 2, 0x80, 0xb9, 0x0c, 1, 0x8b, 0xb3, 2, 1];
         assert_eq!(bytes, expected);

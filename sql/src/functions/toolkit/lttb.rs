@@ -20,7 +20,7 @@ use super::args::{Arg, ints};
 use super::bytes::{Reader, Writer};
 use super::datum::{Datum, Float};
 use super::points::{Point, Points, add_rows};
-use super::summary::{Fold, Summary, decode, mismatch, out_of_range};
+use super::summary::{Of, Sink, Summary, decode, mismatch, out_of_range};
 use crate::types::SummaryKind;
 
 /// Points of a line.
@@ -116,7 +116,7 @@ fn chosen(points: &[Point], wanted: usize) -> Vec<Point> {
     out
 }
 
-fn update(vector: &mut Option<TimeVector>, columns: &[ArrayRef]) -> Result<()> {
+fn update(sink: &mut Sink<'_, TimeVector>, columns: &[ArrayRef]) -> Result<()> {
     let resolutions = ints(columns, 2)?;
     let new = |row| match resolutions.value(row) {
         resolution @ 3..=0x7fff_ffff => Ok(TimeVector {
@@ -125,14 +125,14 @@ fn update(vector: &mut Option<TimeVector>, columns: &[ArrayRef]) -> Result<()> {
         }),
         _ => Err(out_of_range("resolution must be greater than 2")),
     };
-    add_rows(vector, columns, 0, new, |vector| &mut vector.points)
+    add_rows(sink, columns, 0, new, |vector| &mut vector.points)
 }
 
 pub(super) const AGGREGATES: &[Build] = &[Build {
     name: "lttb",
     takes: &[Arg::Time, Arg::Float, Arg::Size],
     gives: SummaryKind::TimeVector,
-    fold: || Fold::boxed(update),
+    fold: &Of(update),
 }];
 
 fn each(bytes: &[u8], of: fn(&Point) -> Datum) -> Result<Option<Answer>> {

@@ -19,11 +19,11 @@
 //! | file | answers |
 //! |---|---|
 //! | [`bytes`], [`summary`] | encoding; what all summaries do |
-//! | [`args`], [`aggregate`], [`rollup`], [`accessor`] | types of arguments; aggregates and accessors as DataFusion wants them |
+//! | [`args`], [`aggregate`], [`groups`], [`rollup`], [`accessor`] | types of arguments; aggregates and accessors as DataFusion wants them |
 //! | [`datum`] | values of any type, as sketches keep them |
 //! | [`stats`] | `stats_agg` of one and of two variables |
-//! | [`uddsketch`], [`tdigest`] | percentiles |
-//! | [`hyperloglog`] | distinct counts |
+//! | [`uddsketch`] with [`buckets`], [`tdigest`] | percentiles |
+//! | [`hyperloglog`] with [`registers`] | distinct counts |
 //! | [`candlestick`] | open, high, low, close |
 //! | [`points`], [`counter`], [`time_weight`], [`lttb`] | what depends on the order of time |
 //! | [`frequent`], [`most`] | frequent values; least and greatest values |
@@ -35,16 +35,19 @@
 mod accessor;
 mod aggregate;
 mod args;
+mod buckets;
 mod bytes;
 mod candlestick;
 mod counter;
 mod datum;
 mod frequent;
+mod groups;
 mod histogram;
 mod hyperloglog;
 mod lttb;
 mod most;
 mod points;
+mod registers;
 mod rollup;
 mod stats;
 mod summary;

@@ -17,8 +17,8 @@ use super::accessor::{Answer, Form, Gives};
 use super::aggregate::Build;
 use super::args::{Arg, complete_rows, ints};
 use super::bytes::{Reader, Writer};
-use super::datum::Datum;
-use super::summary::{Fold, Summary, decode, mismatch, out_of_range};
+use super::datum::{Datum, Values};
+use super::summary::{Of, Sink, Summary, decode, mismatch, out_of_range};
 use crate::types::SummaryKind;
 
 const CAPACITY_MAX: i64 = 1_000_000;
@@ -157,25 +157,25 @@ impl Summary for Most {
     }
 }
 
-fn update(most: &mut Option<Most>, columns: &[ArrayRef], kind: SummaryKind) -> Result<()> {
+fn update(sink: &mut Sink<'_, Most>, columns: &[ArrayRef], kind: SummaryKind) -> Result<()> {
     let has_data = has_data(kind).unwrap_or_default();
     let capacities = ints(columns, columns.len() - 1)?;
     let wanted: Vec<usize> = (0..columns.len()).collect();
+    let values = Values::of(&columns[0]);
     for row in complete_rows(columns, &wanted) {
-        let datum = |at: usize| Datum::at(&columns[at], row);
-        let Some(value) = datum(0)? else {
+        let Some(value) = values.at(row)? else {
             continue;
         };
-        let most = match most {
+        let most = match sink.of_row(row) {
             Some(most) => most,
-            None => {
+            none => {
                 let capacity = capacities.value(row);
                 if !(1..=CAPACITY_MAX).contains(&capacity) {
                     return Err(out_of_range(format!(
                         "capacity must be between 1 and {CAPACITY_MAX}"
                     )));
                 }
-                most.insert(Most {
+                none.insert(Most {
                     kind,
                     capacity: capacity as usize,
                     entries: Vec::new(),
@@ -194,7 +194,10 @@ fn update(most: &mut Option<Most>, columns: &[ArrayRef], kind: SummaryKind) -> R
                 continue;
             }
         }
-        let data = if has_data { datum(1)? } else { None };
+        let data = match has_data {
+            true => Values::of(&columns[1]).at(row)?,
+            false => None,
+        };
         most.add((value, data));
     }
     Ok(())
@@ -207,7 +210,7 @@ macro_rules! builds {
             name: $name,
             takes: &[$(Arg::$arg),*],
             gives: SummaryKind::$kind,
-            fold: || Fold::boxed(|most, columns| update(most, columns, SummaryKind::$kind)),
+            fold: &Of(|sink, columns| update(sink, columns, SummaryKind::$kind)),
         }),*]
     };
 }

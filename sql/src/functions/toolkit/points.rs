@@ -22,6 +22,7 @@ use datafusion::common::Result;
 use super::args::{complete_rows, floats, times};
 use super::bytes::{Reader, Writer};
 use super::datum::Float;
+use super::summary::Sink;
 
 /// A time, microseconds since 1970, and a value.
 pub(super) type Point = (i64, f64);
@@ -153,7 +154,7 @@ impl Points {
 
 /// Adds rows of a time and a value, which stand at `first` and behind it.
 pub(super) fn add_rows<S>(
-    summary: &mut Option<S>,
+    sink: &mut Sink<'_, S>,
     columns: &[ArrayRef],
     first: usize,
     new: impl Fn(usize) -> Result<S>,
@@ -162,9 +163,9 @@ pub(super) fn add_rows<S>(
     let (times, values) = (times(columns, first)?, floats(columns, first + 1)?);
     let wanted: Vec<usize> = (0..columns.len()).collect();
     for row in complete_rows(columns, &wanted) {
-        let summary = match summary {
+        let summary = match sink.of_row(row) {
             Some(summary) => summary,
-            None => summary.insert(new(row)?),
+            none => none.insert(new(row)?),
         };
         points(summary).push(times.value(row), values.value(row));
     }

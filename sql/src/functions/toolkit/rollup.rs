@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
-use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDFImpl, GroupsAccumulator, Signature, Volatility,
+};
 
 use super::aggregate::{field, refuse_distinct};
 use super::args::{Arg, coerce, no_such_call, no_such_function};
@@ -18,7 +20,7 @@ use super::hyperloglog::HyperLogLog;
 use super::lttb::TimeVector;
 use super::most::Most;
 use super::stats::{Stats1, Stats2};
-use super::summary::{Fold, binary, invalid, kind_of};
+use super::summary::{Folding, Of, binary, invalid, kind_of, rollup};
 use super::tdigest::Digest;
 use super::time_weight::TimeWeight;
 use super::uddsketch::UddSketch;
@@ -39,21 +41,29 @@ impl Rollup {
 }
 
 /// Merges summaries of a kind.
-fn fold(kind: SummaryKind) -> Box<dyn Accumulator> {
+fn folding(kind: SummaryKind) -> &'static dyn Folding {
     use SummaryKind::*;
     match kind {
-        Stats1 => Fold::<self::Stats1>::rollup(),
-        Stats2 => Fold::<self::Stats2>::rollup(),
-        UddSketch => Fold::<self::UddSketch>::rollup(),
-        TDigest => Fold::<Digest>::rollup(),
-        HyperLogLog => Fold::<self::HyperLogLog>::rollup(),
-        Candlestick => Fold::<self::Candlestick>::rollup(),
-        Counter | Gauge => Fold::<self::Counter>::rollup(),
-        TimeWeight => Fold::<self::TimeWeight>::rollup(),
-        Frequent | FrequentInts | FrequentTexts => Fold::<self::Frequent>::rollup(),
+        Stats1 => &Of::<self::Stats1>(rollup),
+        Stats2 => &Of::<self::Stats2>(rollup),
+        UddSketch => &Of::<self::UddSketch>(rollup),
+        TDigest => &Of::<Digest>(rollup),
+        HyperLogLog => &Of::<self::HyperLogLog>(rollup),
+        Candlestick => &Of::<self::Candlestick>(rollup),
+        Counter | Gauge => &Of::<self::Counter>(rollup),
+        TimeWeight => &Of::<self::TimeWeight>(rollup),
+        Frequent | FrequentInts | FrequentTexts => &Of::<self::Frequent>(rollup),
         MinInts | MinFloats | MinTimes | MaxInts | MaxFloats | MaxTimes | MinByInts
-        | MinByFloats | MinByTimes | MaxByInts | MaxByFloats | MaxByTimes => Fold::<Most>::rollup(),
-        TimeVector => Fold::<self::TimeVector>::rollup(),
+        | MinByFloats | MinByTimes | MaxByInts | MaxByFloats | MaxByTimes => &Of::<Most>(rollup),
+        TimeVector => &Of::<self::TimeVector>(rollup),
+    }
+}
+
+/// The kind that the type of the argument tells, if it does.
+fn kind_of_argument(args: &AccumulatorArgs<'_>) -> Option<SummaryKind> {
+    match PgType::of_field(args.expr_fields.first()?) {
+        PgType::Summary(kind) => Some(kind),
+        _ => None,
     }
 }
 
@@ -97,6 +107,20 @@ impl AggregateUDFImpl for Rollup {
         Ok(Box::new(One { fold: None }))
     }
 
+    fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
+        !args.is_distinct && kind_of_argument(&args).is_some()
+    }
+
+    fn create_groups_accumulator(
+        &self,
+        args: AccumulatorArgs,
+    ) -> Result<Box<dyn GroupsAccumulator>> {
+        match kind_of_argument(&args) {
+            Some(kind) => Ok(folding(kind).groups()),
+            None => internal_err!("rollup of summaries of no known type"),
+        }
+    }
+
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
         AggregateOrderSensitivity::Insensitive
     }
@@ -117,7 +141,7 @@ impl One {
             };
             let first = values.value(row);
             let kind = kind_of(first).ok_or_else(|| invalid(first))?;
-            self.fold = Some(fold(kind));
+            self.fold = Some(folding(kind).one());
         }
         Ok(self.fold.as_mut())
     }

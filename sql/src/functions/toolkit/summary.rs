@@ -7,9 +7,10 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::Accumulator;
+use datafusion::logical_expr::{Accumulator, GroupsAccumulator};
 
 use super::bytes::{Reader, Writer};
+use super::groups::Groups;
 use crate::error::SqlState;
 use crate::functions::fault;
 use crate::types::SummaryKind;
@@ -115,50 +116,94 @@ pub(super) fn binary(column: &ArrayRef) -> Result<BinaryArray> {
     }
 }
 
+/// Where rows go: into one summary, or each into that of its group.
+#[derive(Debug)]
+pub(super) enum Sink<'a, S> {
+    One(&'a mut Option<S>),
+    /// All summaries, and the number of each row's.
+    Groups(&'a mut [Option<S>], &'a [usize]),
+}
+
+impl<S> Sink<'_, S> {
+    /// The summary of a row: nothing before the first that counts.
+    #[inline]
+    pub(super) fn of_row(&mut self, row: usize) -> &mut Option<S> {
+        match self {
+            Sink::One(summary) => summary,
+            Sink::Groups(summaries, groups) => &mut summaries[groups[row]],
+        }
+    }
+}
+
 /// Takes rows of arguments in.
-pub(super) type Update<S> = fn(&mut Option<S>, &[ArrayRef]) -> Result<()>;
+pub(super) type Update<S> = fn(&mut Sink<'_, S>, &[ArrayRef]) -> Result<()>;
+
+/// How rows become summaries of a type, without naming the type.
+pub(super) trait Folding: Debug + Send + Sync {
+    /// Begins one group.
+    fn one(&self) -> Box<dyn Accumulator>;
+
+    /// Begins many groups.
+    fn groups(&self) -> Box<dyn GroupsAccumulator>;
+}
+
+/// Summaries that an update makes.
+#[derive(Debug)]
+pub(super) struct Of<S>(pub(super) Update<S>);
+
+impl<S: Summary> Folding for Of<S> {
+    fn one(&self) -> Box<dyn Accumulator> {
+        Box::new(Fold {
+            summary: None,
+            update: self.0,
+        })
+    }
+
+    fn groups(&self) -> Box<dyn GroupsAccumulator> {
+        Box::new(Groups::new(self.0))
+    }
+}
+
+/// Merges summaries.
+pub(super) fn rollup<S: Summary>(sink: &mut Sink<'_, S>, columns: &[ArrayRef]) -> Result<()> {
+    let values = binary(&columns[0])?;
+    for row in (0..values.len()).filter(|&row| values.is_valid(row)) {
+        let other = decode(values.value(row))?;
+        match sink.of_row(row) {
+            Some(summary) => summary.merge(other)?,
+            none => *none = Some(other),
+        }
+    }
+    Ok(())
+}
+
+/// The bytes that an aggregate answers.
+///
+/// # Errors
+/// 54000 when they are too many.
+pub(super) fn answer<S: Summary>(summary: &mut S) -> Result<Vec<u8>> {
+    summary.settle();
+    match summary.answer() {
+        Some(mut answer) => encode(&mut answer),
+        None => encode(summary),
+    }
+}
 
 /// An aggregation under way, of a group.
 #[derive(Debug)]
-pub(super) struct Fold<S> {
+struct Fold<S> {
     /// Nothing before the first row that counts.
     summary: Option<S>,
     update: Update<S>,
 }
 
-impl<S: Summary> Fold<S> {
-    pub(super) fn boxed(update: Update<S>) -> Box<dyn Accumulator> {
-        Box::new(Fold {
-            summary: None,
-            update,
-        })
-    }
-
-    fn merge(summary: &mut Option<S>, columns: &[ArrayRef]) -> Result<()> {
-        let values = binary(&columns[0])?;
-        for row in (0..values.len()).filter(|&row| values.is_valid(row)) {
-            let other = decode(values.value(row))?;
-            match summary {
-                Some(summary) => summary.merge(other)?,
-                None => *summary = Some(other),
-            }
-        }
-        Ok(())
-    }
-
-    /// One that merges summaries.
-    pub(super) fn rollup() -> Box<dyn Accumulator> {
-        Fold::<S>::boxed(Fold::<S>::merge)
-    }
-}
-
 impl<S: Summary> Accumulator for Fold<S> {
     fn update_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
-        (self.update)(&mut self.summary, columns)
+        (self.update)(&mut Sink::One(&mut self.summary), columns)
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        Fold::merge(&mut self.summary, states)
+        rollup(&mut Sink::One(&mut self.summary), states)
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
@@ -167,15 +212,8 @@ impl<S: Summary> Accumulator for Fold<S> {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        let Some(summary) = &mut self.summary else {
-            return Ok(ScalarValue::Binary(None));
-        };
-        summary.settle();
-        let bytes = match summary.answer() {
-            Some(mut answer) => encode(&mut answer)?,
-            None => encode(summary)?,
-        };
-        Ok(ScalarValue::Binary(Some(bytes)))
+        let bytes = self.summary.as_mut().map(answer).transpose()?;
+        Ok(ScalarValue::Binary(bytes))
     }
 
     fn size(&self) -> usize {

@@ -17,7 +17,7 @@ use super::accessor::{Answer, Arguments, Form, Gives};
 use super::aggregate::Build;
 use super::args::{Arg, complete_rows, floats, ints};
 use super::bytes::{Reader, Writer};
-use super::summary::{Fold, Summary, decode, mismatch, out_of_range};
+use super::summary::{Of, Sink, Summary, decode, mismatch, out_of_range};
 use super::uddsketch::{percentiles, share};
 use crate::types::SummaryKind;
 
@@ -139,18 +139,18 @@ impl Summary for Digest {
     }
 }
 
-fn update(digest: &mut Option<Digest>, columns: &[ArrayRef]) -> Result<()> {
+fn update(sink: &mut Sink<'_, Digest>, columns: &[ArrayRef]) -> Result<()> {
     let (buckets, values) = (ints(columns, 0)?, floats(columns, 1)?);
     for row in complete_rows(columns, &[0, 1]) {
-        let digest = match digest {
+        let digest = match sink.of_row(row) {
             Some(digest) => digest,
-            None => {
+            none => {
                 let buckets = buckets.value(row);
                 if !(1..=BUCKETS_MAX).contains(&buckets) {
                     let message = format!("a tdigest has between 1 and {BUCKETS_MAX} buckets");
                     return Err(out_of_range(message));
                 }
-                digest.insert(Digest::new(buckets as usize))
+                none.insert(Digest::new(buckets as usize))
             }
         };
         digest.add(values.value(row));
@@ -162,7 +162,7 @@ pub(super) const AGGREGATES: &[Build] = &[Build {
     name: "tdigest",
     takes: &[Arg::Size, Arg::Float],
     gives: SummaryKind::TDigest,
-    fold: || Fold::boxed(update),
+    fold: &Of(update),
 }];
 
 const OF: &[SummaryKind] = &[SummaryKind::TDigest];

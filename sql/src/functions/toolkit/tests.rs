@@ -77,7 +77,7 @@ fn examples() -> Vec<(SummaryKind, Vec<u8>)> {
     for build in builds.concat() {
         let takes = build.takes.iter();
         let columns: Vec<ArrayRef> = takes.map(|arg| column(arg, build.name)).collect();
-        let mut fold = (build.fold)();
+        let mut fold = build.fold.one();
         fold.update_batch(&columns).expect(build.name);
         for value in [fold.evaluate(), fold.state().map(|mut s| s.remove(0))] {
             match value.expect(build.name) {

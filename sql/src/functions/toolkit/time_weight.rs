@@ -16,7 +16,7 @@ use super::aggregate::Build;
 use super::args::{Arg, texts};
 use super::bytes::{Reader, Writer};
 use super::points::{Point, Points, add_rows};
-use super::summary::{Fold, Summary, decode, mismatch, out_of_range};
+use super::summary::{Of, Sink, Summary, decode, mismatch, out_of_range};
 use crate::types::SummaryKind;
 
 /// Points, and what is between them.
@@ -120,7 +120,7 @@ fn unit(name: &str) -> Result<f64> {
     })
 }
 
-fn update(summary: &mut Option<TimeWeight>, columns: &[ArrayRef]) -> Result<()> {
+fn update(sink: &mut Sink<'_, TimeWeight>, columns: &[ArrayRef]) -> Result<()> {
     let methods = texts(columns, 0)?;
     let new = |row| {
         let is_linear = match methods.value(row).trim().to_lowercase().as_str() {
@@ -136,14 +136,14 @@ fn update(summary: &mut Option<TimeWeight>, columns: &[ArrayRef]) -> Result<()> 
             points: Points::default(),
         })
     };
-    add_rows(summary, columns, 1, new, |summary| &mut summary.points)
+    add_rows(sink, columns, 1, new, |summary| &mut summary.points)
 }
 
 pub(super) const AGGREGATES: &[Build] = &[Build {
     name: "time_weight",
     takes: &[Arg::Text, Arg::Time, Arg::Float],
     gives: SummaryKind::TimeWeight,
-    fold: || Fold::boxed(update),
+    fold: &Of(update),
 }];
 
 macro_rules! form {

@@ -15,17 +15,16 @@
 //! Buckets are sorted; a number is signed, and a negative bucket has the one of its absolute value.
 //! Signs are 0 negative, 1 zero, 2 positive, 3 NaN; infinite values have the greatest number.
 
-use std::collections::BTreeMap;
-
 use datafusion::arrow::array::ArrayRef;
 use datafusion::common::Result;
 
 use super::accessor::{Answer, Arguments, Form, Gives};
 use super::aggregate::Build;
 use super::args::{Arg, complete_rows, floats, ints};
+use super::buckets::{Buckets, Key};
 use super::bytes::{Reader, Writer};
 use super::datum::{Datum, Float};
-use super::summary::{Fold, Summary, decode, mismatch, out_of_range};
+use super::summary::{Of, Sink, Summary, decode, mismatch, out_of_range};
 use crate::types::SummaryKind;
 
 /// What `percentile_agg` takes.
@@ -37,9 +36,6 @@ const HALVINGS_MAX: u8 = 60;
 /// Of infinite values.
 const INFINITE: i64 = i64::MAX;
 
-/// Sign, and the number of the bucket in the order of values.
-type Key = (i8, i64);
-
 /// The sketch.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct UddSketch {
@@ -47,7 +43,7 @@ pub(super) struct UddSketch {
     size: usize,
     halvings: u8,
     sum: f64,
-    buckets: BTreeMap<Key, u64>,
+    buckets: Buckets,
     /// Logarithm of the first factor.
     step: f64,
 }
@@ -59,7 +55,7 @@ impl UddSketch {
             size,
             halvings: 0,
             sum: 0.0,
-            buckets: BTreeMap::new(),
+            buckets: Buckets::default(),
             step: ((1.0 + first_error) / (1.0 - first_error)).ln(),
         }
     }
@@ -84,29 +80,28 @@ impl UddSketch {
     }
 
     fn add(&mut self, value: f64) {
-        *self.buckets.entry(self.key(value)).or_default() += 1;
+        let key = self.key(value);
         self.sum += value;
-        self.shrink();
+        if self.buckets.add(key) {
+            self.shrink();
+        }
     }
 
     /// Halves until the buckets are as few as they may be.
     fn shrink(&mut self) {
-        while self.buckets.len() > self.size && self.halvings < HALVINGS_MAX {
+        self.buckets.settle();
+        while self.buckets.all().len() > self.size && self.halvings < HALVINGS_MAX {
             self.halve();
         }
     }
 
     fn halve(&mut self) {
-        let mut fewer = BTreeMap::new();
-        for (key, count) in std::mem::take(&mut self.buckets) {
-            *fewer.entry(halved(key, 1)).or_default() += count;
-        }
-        self.buckets = fewer;
+        self.buckets.rename(|key| halved(key, 1));
         self.halvings += 1;
     }
 
     fn count(&self) -> u64 {
-        self.buckets.values().sum()
+        self.buckets.all().iter().map(|(_, count)| count).sum()
     }
 
     /// How far an answer may be from the true value, relative to it.
@@ -138,7 +133,7 @@ impl UddSketch {
     fn percentile(&self, share: f64) -> f64 {
         let count = self.count();
         let mut rank = ((count as f64 * share) as u64).saturating_add(1).min(count);
-        for (key, in_bucket) in &self.buckets {
+        for (key, in_bucket) in self.buckets.all() {
             if rank <= *in_bucket {
                 return self.value(*key);
             }
@@ -150,8 +145,11 @@ impl UddSketch {
     /// The share of values that are less; half of the bucket of the value itself is.
     fn rank(&self, value: f64) -> f64 {
         let key = self.key(value);
-        let less: u64 = self.buckets.range(..key).map(|(_, count)| count).sum();
-        let same = self.buckets.get(&key).copied().unwrap_or_default();
+        let buckets = self.buckets.all();
+        let (before, rest) = buckets.split_at(buckets.partition_point(|bucket| bucket.0 < key));
+        let less: u64 = before.iter().map(|(_, count)| count).sum();
+        let same = rest.first().filter(|bucket| bucket.0 == key);
+        let same = same.map_or(0, |(_, count)| *count);
         (less as f64 + same as f64 / 2.0) / self.count() as f64
     }
 
@@ -186,8 +184,8 @@ impl Summary for UddSketch {
         out.count(self.size as u64);
         out.u8(self.halvings);
         out.f64(self.sum);
-        out.count(self.buckets.len() as u64);
-        for ((sign, number), count) in &self.buckets {
+        out.count(self.buckets.all().len() as u64);
+        for ((sign, number), count) in self.buckets.all() {
             out.u8((sign + 1) as u8);
             out.signed(*number);
             out.count(*count);
@@ -225,7 +223,7 @@ impl Summary for UddSketch {
                 return None;
             }
             total = total.checked_add(count)?;
-            sketch.buckets.insert(key, count);
+            sketch.buckets.push(key, count);
             last = Some(key);
         }
         Some(sketch)
@@ -235,23 +233,26 @@ impl Summary for UddSketch {
         if (self.size, self.first_error) != (other.size, other.first_error) {
             return Err(mismatch(self.kind()));
         }
+        self.shrink();
+        other.shrink();
         while self.halvings < other.halvings {
             self.halve();
         }
         while other.halvings < self.halvings {
             other.halve();
         }
-        for (key, count) in other.buckets {
-            let sum = self.buckets.entry(key).or_default();
-            *sum = sum.saturating_add(count);
-        }
+        self.buckets.merge(other.buckets.all().iter().copied());
         self.sum += other.sum;
         self.shrink();
         Ok(())
     }
 
     fn size(&self) -> usize {
-        self.buckets.len() * 2 * size_of::<(Key, u64)>()
+        self.buckets.size()
+    }
+
+    fn settle(&mut self) {
+        self.shrink();
     }
 }
 
@@ -259,28 +260,30 @@ fn is_possible(size: i64, error: f64) -> bool {
     (1..=SIZE_MAX).contains(&size) && (1e-12..1.0).contains(&error)
 }
 
-fn default(sketch: &mut Option<UddSketch>, columns: &[ArrayRef]) -> Result<()> {
-    for value in floats(columns, 0)?.iter().flatten() {
+fn default(sink: &mut Sink<'_, UddSketch>, columns: &[ArrayRef]) -> Result<()> {
+    let values = floats(columns, 0)?;
+    for row in complete_rows(columns, &[0]) {
         let new = || UddSketch::new(SIZE as usize, ERROR);
-        sketch.get_or_insert_with(new).add(value);
+        let sketch = sink.of_row(row).get_or_insert_with(new);
+        sketch.add(values.value(row));
     }
     Ok(())
 }
 
-fn sized(sketch: &mut Option<UddSketch>, columns: &[ArrayRef]) -> Result<()> {
+fn sized(sink: &mut Sink<'_, UddSketch>, columns: &[ArrayRef]) -> Result<()> {
     let (sizes, errors) = (ints(columns, 0)?, floats(columns, 1)?);
     let values = floats(columns, 2)?;
     for row in complete_rows(columns, &[0, 1, 2]) {
-        let sketch = match sketch {
+        let sketch = match sink.of_row(row) {
             Some(sketch) => sketch,
-            None => {
+            none => {
                 let (size, error) = (sizes.value(row), errors.value(row));
                 if !is_possible(size, error) {
                     return Err(out_of_range(format!(
                         "a uddsketch has between 1 and {SIZE_MAX} buckets and an error between 1e-12 and 1"
                     )));
                 }
-                sketch.insert(UddSketch::new(size as usize, error))
+                none.insert(UddSketch::new(size as usize, error))
             }
         };
         sketch.add(values.value(row));
@@ -293,13 +296,13 @@ pub(super) const AGGREGATES: &[Build] = &[
         name: "percentile_agg",
         takes: &[Arg::Float],
         gives: SummaryKind::UddSketch,
-        fold: || Fold::boxed(default),
+        fold: &Of(default),
     },
     Build {
         name: "uddsketch",
         takes: &[Arg::Size, Arg::Share, Arg::Float],
         gives: SummaryKind::UddSketch,
-        fold: || Fold::boxed(sized),
+        fold: &Of(sized),
     },
 ];
 
@@ -420,6 +423,7 @@ mod tests {
     fn sketch(values: &[f64], size: usize, error: f64) -> UddSketch {
         let mut sketch = UddSketch::new(size, error);
         values.iter().for_each(|value| sketch.add(*value));
+        sketch.shrink();
         sketch
     }
 
@@ -429,7 +433,7 @@ mod tests {
             let mut values = values(20_000, seed);
             for (size, first) in [(200, 0.001), (50, 0.01), (5000, 0.001)] {
                 let sketch = sketch(&values, size, first);
-                assert!(sketch.buckets.len() <= size);
+                assert!(sketch.buckets.all().len() <= size);
                 values.sort_by(f64::total_cmp);
                 for percent in 0..=100 {
                     let share = f64::from(percent) / 100.0;

@@ -10,12 +10,14 @@
 //! plan does not hold (NULL, another type, a filter that storage applies for some values only, many
 //! more rows) are given a custom plan too.
 
+mod at_once;
 mod eligible;
 mod parameters;
 mod template;
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::filter_pushdown::FilterPushdown;
@@ -25,6 +27,8 @@ use datafusion::physical_plan::{ExecutionPlan, joins::HashJoinExec};
 use datafusion::prelude::SessionConfig;
 use slicedb_storage::State;
 
+use at_once::AtOnce;
+pub(crate) use at_once::{deepest, depth};
 pub(crate) use eligible::is_repeatable;
 use eligible::is_rerunnable;
 pub(crate) use parameters::{Parameters, has_parameter};
@@ -33,6 +37,10 @@ pub(crate) use template::{ScanOrigin, ScanTemplate};
 use crate::continuous::{PartialsScan, PartialsTemplate};
 
 use super::scan::{ROWS_PER_PARTITION, SliceScan};
+
+/// Where more rows are likely it is not tried: of a key that is one of several in a pack of rows,
+/// the guess is eight times too high or more.
+const LIKELY_AT_ONCE: u64 = 64 * 1024;
 
 /// A plan that runs many times, once at a time.
 #[derive(Debug)]
@@ -43,6 +51,8 @@ pub(crate) struct GenericPlan {
     config: SessionConfig,
     /// Whether it is for few rows, and has one partition.
     is_small: bool,
+    /// The same for very few rows, when it is of nodes that need no streams.
+    at_once: Option<AtOnce>,
 }
 
 impl GenericPlan {
@@ -59,12 +69,36 @@ impl GenericPlan {
     ) -> Result<Option<Self>> {
         let keep = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep);
         let physical = without_scans(physical, keep)?;
-        Ok(is_rerunnable(&physical, is_small).then_some(GenericPlan {
+        Ok(is_rerunnable(&physical, is_small).then(|| GenericPlan {
+            at_once: AtOnce::of(&physical).filter(|_| is_small),
             physical,
             parameters,
             config,
             is_small,
         }))
+    }
+
+    /// The whole answer, of this state with these values, if it is of so few rows that it may be
+    /// computed by whoever asks. `None` when it has to be run otherwise.
+    ///
+    /// # Errors
+    /// Those of its expressions, and when a value is damaged.
+    pub(crate) fn answer(
+        &self,
+        state: &Arc<State>,
+        values: &[ScalarValue],
+    ) -> Result<Option<Vec<RecordBatch>>> {
+        let Some(at_once) = &self.at_once else {
+            return Ok(None);
+        };
+        if !self.parameters.fit(values) {
+            return Ok(None);
+        }
+        self.parameters.give(values);
+        match at_once.source(state)? {
+            Some(source) if source.likely_rows() <= LIKELY_AT_ONCE => at_once.run(&source),
+            _ => Ok(None),
+        }
     }
 
     /// The plan for one run: of this state, with these values.
@@ -141,8 +175,10 @@ impl Run<'_> {
         }
         if let Some(template) = node.downcast_ref::<PartialsTemplate>() {
             let scan = template.scan(self.state)?;
-            self.rows = self.rows.saturating_add(scan.likely_rows());
-            return Ok(Some(Arc::new(scan)));
+            return Ok(scan.map(|scan| {
+                self.rows = self.rows.saturating_add(scan.likely_rows());
+                Arc::new(scan) as Arc<dyn ExecutionPlan>
+            }));
         }
         let mut children = Vec::new();
         for child in node.children() {

@@ -6,8 +6,8 @@ use datafusion::common::{Result, ScalarValue};
 use super::super::accessor::{Answer, Arguments, Form, Gives};
 use super::super::aggregate::Build;
 use super::super::args::{Arg, complete_rows, floats, ints};
-use super::super::datum::Datum;
-use super::super::summary::{Fold, decode, out_of_range};
+use super::super::datum::{Datum, Values};
+use super::super::summary::{Of, Sink, decode, out_of_range};
 use super::{COUNT_MAX, Frequent, ROOM_MAX, room};
 use crate::types::SummaryKind;
 
@@ -16,40 +16,42 @@ const SKEW: f64 = 1.1;
 
 /// Takes rows in whose value is the last argument.
 fn add_rows(
-    frequent: &mut Option<Frequent>,
+    sink: &mut Sink<'_, Frequent>,
     columns: &[ArrayRef],
     kind: SummaryKind,
     parameters: impl Fn(usize) -> Result<(f64, u32)>,
 ) -> Result<()> {
     let wanted: Vec<usize> = (0..columns.len()).collect();
+    let values = Values::of(&columns[columns.len() - 1]);
+    let mut value = Datum::Text(String::new());
     for row in complete_rows(columns, &wanted) {
-        let value = Datum::at(&columns[columns.len() - 1], row)?;
-        let frequent = match frequent {
+        let is_there = values.read(row, &mut value)?;
+        let frequent = match sink.of_row(row) {
             Some(frequent) => frequent,
-            None => {
+            none => {
                 let (parameter, wanted) = parameters(row)?;
                 let room = room(parameter, wanted).ok_or_else(|| {
                     out_of_range(format!(
                         "a frequency aggregate keeps at most {ROOM_MAX} values"
                     ))
                 })?;
-                frequent.insert(Frequent::new(kind, parameter, wanted, room))
+                none.insert(Frequent::new(kind, parameter, wanted, room))
             }
         };
-        if let Some(value) = value {
-            frequent.add(value);
+        if is_there {
+            frequent.add(&value);
         }
     }
     Ok(())
 }
 
 fn by_frequency(
-    frequent: &mut Option<Frequent>,
+    sink: &mut Sink<'_, Frequent>,
     columns: &[ArrayRef],
     kind: SummaryKind,
 ) -> Result<()> {
     let frequencies = floats(columns, 0)?;
-    add_rows(frequent, columns, kind, |row| {
+    add_rows(sink, columns, kind, |row| {
         let frequency = frequencies.value(row);
         match 0.0 < frequency && frequency < 1.0 {
             true => Ok((frequency, 0)),
@@ -60,17 +62,13 @@ fn by_frequency(
     })
 }
 
-fn by_count(
-    frequent: &mut Option<Frequent>,
-    columns: &[ArrayRef],
-    kind: SummaryKind,
-) -> Result<()> {
+fn by_count(sink: &mut Sink<'_, Frequent>, columns: &[ArrayRef], kind: SummaryKind) -> Result<()> {
     let counts = ints(columns, 0)?;
     let skews = match columns.len() {
         3 => Some(floats(columns, 1)?),
         _ => None,
     };
-    add_rows(frequent, columns, kind, |row| {
+    add_rows(sink, columns, kind, |row| {
         let skew = skews.map_or(SKEW, |skews| skews.value(row));
         let count = u32::try_from(counts.value(row)).unwrap_or_default();
         if !(1..=COUNT_MAX).contains(&count) {
@@ -93,9 +91,7 @@ macro_rules! builds {
             name: $name,
             takes: &[$(Arg::$arg),*],
             gives: SummaryKind::$kind,
-            fold: || Fold::boxed(|frequent, columns| {
-                $update(frequent, columns, SummaryKind::$kind)
-            }),
+            fold: &Of(|sink, columns| $update(sink, columns, SummaryKind::$kind)),
         }),*]
     };
 }

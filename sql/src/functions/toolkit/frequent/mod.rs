@@ -17,9 +17,11 @@
 
 mod functions;
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 
-use datafusion::common::Result;
+use datafusion::common::{HashMap, Result};
 
 pub(super) use functions::{ACCESSORS, AGGREGATES};
 
@@ -39,7 +41,7 @@ struct Count {
 }
 
 /// The sketch.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(super) struct Frequent {
     kind: SummaryKind,
     /// The least frequency of interest, or the skew.
@@ -49,9 +51,14 @@ pub(super) struct Frequent {
     room: usize,
     rows: u64,
     counts: HashMap<Datum, Count>,
+    /// All values by counts that they had once; nothing until a value has to go.
+    rare: BinaryHeap<Rare>,
     /// Memory of texts and the like, in bytes.
     held: usize,
 }
+
+/// The one to go comes first: of the least frequent ones the greatest.
+type Rare = Reverse<(u64, Reverse<Datum>)>;
 
 /// The sum of the first `n` terms of the zeta function.
 fn harmonic(n: u32, skew: f64) -> f64 {
@@ -91,35 +98,53 @@ impl Frequent {
             wanted,
             room,
             rows: 0,
-            counts: HashMap::new(),
+            counts: HashMap::default(),
+            rare: BinaryHeap::new(),
             held: 0,
         }
     }
 
-    fn add(&mut self, value: Datum) {
+    fn add(&mut self, value: &Datum) {
         self.rows += 1;
-        if let Some(known) = self.counts.get_mut(&value) {
+        if let Some(known) = self.counts.get_mut(value) {
             known.count += 1;
             return;
         }
-        let mut count = Count { count: 1, over: 0 };
-        if self.counts.len() >= self.room {
-            // Of the least frequent ones the greatest goes.
-            let least = self
-                .counts
-                .iter()
-                .min_by(|a, b| (a.1.count.cmp(&b.1.count)).then_with(|| b.0.cmp(a.0)));
-            if let Some((least, gone)) = least.map(|(value, count)| (value.clone(), *count)) {
-                count = Count {
-                    count: gone.count + 1,
-                    over: gone.count,
-                };
-                self.held -= least.size();
-                self.counts.remove(&least);
-            }
+        let over = match self.counts.len() >= self.room {
+            true => self.make_room(),
+            false => 0,
+        };
+        let count = over + 1;
+        if over > 0 {
+            self.rare.push(Reverse((count, Reverse(value.clone()))));
         }
         self.held += value.size();
-        self.counts.insert(value, count);
+        self.counts.insert(value.clone(), Count { count, over });
+    }
+
+    /// Removes one of the least frequent values, and tells its count.
+    ///
+    /// Counts only grow: a value of which the heap has an old count is put back where it belongs
+    /// when it comes first, and so the first one whose count is right is the least frequent of all.
+    fn make_room(&mut self) -> u64 {
+        if self.rare.is_empty() {
+            let all = self.counts.iter();
+            let all = all.map(|(value, count)| Reverse((count.count, Reverse(value.clone()))));
+            self.rare = all.collect();
+        }
+        while let Some(mut first) = self.rare.peek_mut() {
+            let Reverse((told, Reverse(value))) = &mut *first;
+            match self.counts.get(value) {
+                Some(known) if known.count != *told => *told = known.count,
+                _ => {
+                    let Reverse((count, Reverse(value))) = PeekMut::pop(first);
+                    self.held -= value.size();
+                    self.counts.remove(&value);
+                    return count;
+                }
+            }
+        }
+        0
     }
 
     /// How often a value may have come that is not here.
@@ -242,6 +267,7 @@ impl Summary for Frequent {
         if parameters(self) != parameters(&other) {
             return Err(mismatch(self.kind));
         }
+        self.rare.clear();
         let (unseen, other_unseen) = (self.unseen(), other.unseen());
         let plus = |count: &mut Count, by: Count| {
             count.count = count.count.saturating_add(by.count);
@@ -275,7 +301,9 @@ impl Summary for Frequent {
     }
 
     fn size(&self) -> usize {
-        self.counts.capacity() * size_of::<(Datum, Count)>() + self.held
+        let rare = self.rare.capacity() * size_of::<Rare>();
+        let texts = if rare > 0 { 2 * self.held } else { self.held };
+        self.counts.capacity() * size_of::<(Datum, Count)>() + rare + texts
     }
 }
 
@@ -301,14 +329,14 @@ mod tests {
         let mut frequent = Frequent::new(SummaryKind::FrequentInts, frequency, 0, room);
         values
             .iter()
-            .for_each(|value| frequent.add(Datum::Int(*value)));
+            .for_each(|value| frequent.add(&Datum::Int(*value)));
         frequent
     }
 
     #[test]
     fn frequencies_are_between_the_bounds_and_the_bounds_are_near() {
         let values = values(30_000);
-        let mut exact: HashMap<i64, u64> = HashMap::new();
+        let mut exact: HashMap<i64, u64> = HashMap::default();
         values
             .iter()
             .for_each(|value| *exact.entry(*value).or_default() += 1);
@@ -334,6 +362,29 @@ mod tests {
                     assert!(max > 0.0 || share <= frequency, "{value} is missing");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_value_to_go_is_the_one_that_looking_at_all_would_find() {
+        let mut sketch = of(&[], 0.02);
+        let mut plain: Vec<(i64, u64)> = Vec::new();
+        for value in values(20_000) {
+            sketch.add(&Datum::Int(value));
+            if let Some(known) = plain.iter_mut().find(|known| known.0 == value) {
+                known.1 += 1;
+                continue;
+            }
+            let mut count = 1;
+            if plain.len() >= sketch.room {
+                let gone = (0..plain.len()).min_by_key(|&at| (plain[at].1, Reverse(plain[at].0)));
+                count += plain.swap_remove(gone.expect("some")).1;
+            }
+            plain.push((value, count));
+        }
+        assert_eq!(sketch.counts.len(), plain.len());
+        for (value, count) in plain {
+            assert_eq!(sketch.counts[&Datum::Int(value)].count, count);
         }
     }
 

@@ -13,7 +13,7 @@ mod moments;
 #[cfg(test)]
 mod tests;
 
-use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::common::{Result, ScalarValue};
 
 pub(super) use moments::{Method, Moments};
@@ -22,7 +22,7 @@ use super::accessor::{Answer, Arguments, Form, Gives};
 use super::aggregate::Build;
 use super::args::{Arg, complete_rows, floats};
 use super::bytes::{Reader, Writer};
-use super::summary::{Fold, Summary, decode, out_of_range};
+use super::summary::{Of, Sink, Summary, decode, out_of_range};
 use crate::types::SummaryKind;
 
 /// Of one variable.
@@ -66,6 +66,16 @@ impl Stats2 {
             // NaN where one of them is infinite.
             xy: x.m2 * y.m2,
         }
+    }
+
+    /// Of many points at once; none where a sum is not finite.
+    fn of_all(xs: &[f64], ys: &[f64]) -> Option<Self> {
+        let (x, y) = (Moments::of_all(xs)?, Moments::of_all(ys)?);
+        let (mean_x, mean_y) = (x.mean(), y.mean());
+        let products = xs.iter().zip(ys);
+        let products = products.map(|(x, y)| (x - mean_x) * (y - mean_y));
+        let xy = products.sum::<f64>();
+        xy.is_finite().then_some(Stats2 { x, y, xy })
     }
 
     pub(super) fn slope(&self) -> Option<f64> {
@@ -146,28 +156,65 @@ impl Summary for Stats2 {
     }
 }
 
-fn add<S: Summary>(summary: &mut Option<S>, one: S) -> Result<()> {
+/// Rows of one group that are summarised together.
+const TOGETHER: usize = 1024;
+/// Fewer are added one by one.
+const TOGETHER_MIN: usize = 64;
+
+fn add<S: Summary>(summary: &mut Option<S>, other: S) -> Result<()> {
     match summary {
-        Some(summary) => summary.merge(one),
-        None => {
-            *summary = Some(one);
+        Some(summary) => summary.merge(other),
+        none => {
+            *none = Some(other);
             Ok(())
         }
     }
 }
 
-fn update1(summary: &mut Option<Stats1>, columns: &[ArrayRef]) -> Result<()> {
+fn update1(sink: &mut Sink<'_, Stats1>, columns: &[ArrayRef]) -> Result<()> {
     let values = floats(columns, 0)?;
-    values
-        .iter()
-        .flatten()
-        .try_for_each(|value| add(summary, Stats1(Moments::of(value))))
+    if let (Sink::One(summary), 0) = (&mut *sink, values.null_count()) {
+        for values in values.values().chunks(TOGETHER) {
+            match Moments::of_all(values).filter(|_| values.len() >= TOGETHER_MIN) {
+                Some(moments) => add(summary, Stats1(moments))?,
+                None => values
+                    .iter()
+                    .try_for_each(|value| add(summary, Stats1(Moments::of(*value))))?,
+            }
+        }
+        return Ok(());
+    }
+    complete_rows(columns, &[0]).try_for_each(|row| match sink.of_row(row) {
+        Some(summary) => summary.0.add(values.value(row)),
+        none => {
+            *none = Some(Stats1(Moments::of(values.value(row))));
+            Ok(())
+        }
+    })
 }
 
-fn update2(summary: &mut Option<Stats2>, columns: &[ArrayRef]) -> Result<()> {
+fn update2(sink: &mut Sink<'_, Stats2>, columns: &[ArrayRef]) -> Result<()> {
     let (ys, xs) = (floats(columns, 0)?, floats(columns, 1)?);
-    complete_rows(columns, &[0, 1])
-        .try_for_each(|row| add(summary, Stats2::of(xs.value(row), ys.value(row))))
+    if let (Sink::One(summary), 0) = (&mut *sink, ys.null_count() + xs.null_count()) {
+        let pairs = xs
+            .values()
+            .chunks(TOGETHER)
+            .zip(ys.values().chunks(TOGETHER));
+        for (xs, ys) in pairs {
+            match Stats2::of_all(xs, ys).filter(|_| xs.len() >= TOGETHER_MIN) {
+                Some(stats) => add(summary, stats)?,
+                None => xs
+                    .iter()
+                    .zip(ys)
+                    .try_for_each(|(x, y)| add(summary, Stats2::of(*x, *y)))?,
+            }
+        }
+        return Ok(());
+    }
+    complete_rows(columns, &[0, 1]).try_for_each(|row| {
+        let point = Stats2::of(xs.value(row), ys.value(row));
+        add(sink.of_row(row), point)
+    })
 }
 
 pub(super) const AGGREGATES: &[Build] = &[
@@ -175,13 +222,13 @@ pub(super) const AGGREGATES: &[Build] = &[
         name: "stats_agg",
         takes: &[Arg::Float],
         gives: SummaryKind::Stats1,
-        fold: || Fold::boxed(update1),
+        fold: &Of(update1),
     },
     Build {
         name: "stats_agg",
         takes: &[Arg::Float, Arg::Float],
         gives: SummaryKind::Stats2,
-        fold: || Fold::boxed(update2),
+        fold: &Of(update2),
     },
 ];
 

@@ -42,6 +42,63 @@ impl Moments {
         }
     }
 
+    /// Of many values at once, which is exact to more digits and takes no divisions; none where a
+    /// sum is not finite.
+    pub(super) fn of_all(values: &[f64]) -> Option<Moments> {
+        // Equal values have no differences, also where their mean has no exact double.
+        let start = *values.first()?;
+        let n = values.len() as f64;
+        let shift = values.iter().map(|value| value - start).sum::<f64>() / n;
+        let (mut sum, mut m2, mut m3, mut m4) = (0.0, 0.0, 0.0, 0.0);
+        for value in values {
+            let d = (value - start) - shift;
+            let square = d * d;
+            sum += value;
+            m2 += square;
+            m3 += square * d;
+            m4 += square * square;
+        }
+        let moments = Moments {
+            n: values.len() as u64,
+            sum,
+            m2,
+            m3,
+            m4,
+        };
+        let is_finite = [sum, m2, m3, m4].iter().all(|sum| sum.is_finite());
+        is_finite.then_some(moments)
+    }
+
+    /// Adds a value, as merging it would.
+    ///
+    /// # Errors
+    /// Those of [`Moments::merge`].
+    pub(super) fn add(&mut self, value: f64) -> Result<()> {
+        if !value.is_finite() {
+            return self.merge(&Moments::of(value));
+        }
+        let a = *self;
+        let na = a.n as f64;
+        let n = na + 1.0;
+        let d = value - a.mean();
+        let (n2, d2) = (n * n, d * d);
+        *self = Moments {
+            n: a.n.checked_add(1).ok_or_else(overflow)?,
+            sum: a.sum + value,
+            m2: a.m2 + d2 * (na / n),
+            m3: a.m3 + d2 * d * (na * (na - 1.0) / n2) + 3.0 * d * (0.0 - a.m2) / n,
+            m4: a.m4
+                + d2 * d * d * (na * (na * na - na + 1.0) / (n2 * n))
+                + 6.0 * d2 * a.m2 / n2
+                + 4.0 * d * (0.0 - a.m3) / n,
+        };
+        let finite = |m: &Moments| m.sum.is_finite() && m.m2.is_finite();
+        match finite(&a) && !finite(self) {
+            true => Err(overflow()),
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn mean(&self) -> f64 {
         self.sum / self.n as f64
     }

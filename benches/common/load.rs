@@ -18,7 +18,6 @@ use crate::generator::{Generator, Merchants, ORDERS_COLUMNS};
 /// The history ends on Monday, 2026-07-13 00:00 UTC: the same rows whenever it runs.
 const END_MINUTE: i64 = 29_731_680;
 const DAY_MINUTES: i64 = 24 * 60;
-const HISTORY_MINUTES: i64 = 30 * DAY_MINUTES;
 
 /// Merchants of the platform.
 pub(crate) const MERCHANTS: u32 = 100_000;
@@ -29,17 +28,39 @@ const COPY_ROWS: u64 = 100_000;
 /// Lines are sent in messages of about this size.
 const MESSAGE_BYTES: usize = 256 * 1024;
 
-/// Thirty days of orders.
+/// A history of orders.
 pub(crate) struct Orders {
     generator: Arc<Generator>,
+    minutes: Range<i64>,
     rows: u64,
 }
 
 impl Orders {
-    pub(crate) fn new(merchants: &Arc<Merchants>, rows: u64) -> Self {
-        let minutes = END_MINUTE - HISTORY_MINUTES..END_MINUTE;
-        let generator = Arc::new(Generator::history(Arc::clone(merchants), minutes, rows));
-        Self { generator, rows }
+    /// So many orders of the last `days`.
+    pub(crate) fn new(merchants: &Arc<Merchants>, days: i64, rows: u64) -> Self {
+        let minutes = END_MINUTE - days * DAY_MINUTES..END_MINUTE;
+        Self::between(merchants, minutes, rows)
+    }
+
+    fn between(merchants: &Arc<Merchants>, minutes: Range<i64>, rows: u64) -> Self {
+        let merchants = Arc::clone(merchants);
+        let generator = Arc::new(Generator::history(merchants, minutes.clone(), rows));
+        Self {
+            generator,
+            minutes,
+            rows,
+        }
+    }
+
+    /// About `rows` orders, as dense in time as these, of the beginning of their time.
+    pub(crate) fn beginning(&self, merchants: &Arc<Merchants>, rows: u64) -> Self {
+        let start = self.minutes.start;
+        let mut until = start;
+        while until < self.minutes.end && self.generator.rows_between(start..until) < rows {
+            until += 1;
+        }
+        let rows = self.generator.rows_between(start..until);
+        Self::between(merchants, start..until, rows)
     }
 
     pub(crate) fn rows(&self) -> u64 {
@@ -51,7 +72,7 @@ impl Orders {
     }
 
     pub(crate) fn minutes(&self) -> Range<i64> {
-        END_MINUTE - HISTORY_MINUTES..END_MINUTE
+        self.minutes.clone()
     }
 
     /// Its last seven days.
@@ -87,7 +108,7 @@ impl Orders {
         let (mut start, mut rows) = (self.minutes().start, 0);
         for minute in self.minutes() {
             rows += self.generator.rows_in(minute);
-            if rows >= COPY_ROWS || minute + 1 == END_MINUTE {
+            if rows >= COPY_ROWS || minute + 1 == self.minutes.end {
                 batches.push(start..minute + 1);
                 (start, rows) = (minute + 1, 0);
             }
@@ -140,9 +161,9 @@ impl Target {
 
 /// How a load went.
 pub(crate) struct Load {
-    rows: u64,
+    pub(crate) rows: u64,
     bytes: u64,
-    seconds: f64,
+    pub(crate) seconds: f64,
 }
 
 impl fmt::Display for Load {
@@ -161,6 +182,7 @@ pub(crate) async fn copy(target: &Target, orders: &Orders, connections: usize) -
     for _ in 0..connections {
         clients.push(target.connect().await?);
     }
+    let before = target.count().await?;
     let begun = Instant::now();
     let mut workers = JoinSet::new();
     for client in clients {
@@ -179,7 +201,7 @@ pub(crate) async fn copy(target: &Target, orders: &Orders, connections: usize) -
         bytes += worker??;
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let rows = target.count().await?;
+    let rows = target.count().await? - before;
     if rows != orders.rows {
         return Err(format!("{rows} rows counted, {} were copied", orders.rows).into());
     }
