@@ -1,6 +1,6 @@
 //! The server as a process, on a free port and a directory of its own.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -178,11 +178,16 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .expect("psql runs; `make deps` installs it");
-        psql.stdin
+        let wrote = psql
+            .stdin
             .take()
             .expect("a pipe")
-            .write_all(script.as_bytes())
-            .expect("psql reads");
+            .write_all(script.as_bytes());
+        // Who finds no server, or loses it, ends before reading the script, and says why.
+        assert!(
+            !wrote.is_err_and(|error| error.kind() != ErrorKind::BrokenPipe),
+            "psql does not read"
+        );
         let output = psql.wait_with_output().expect("psql ends");
         String::from_utf8_lossy(&output.stdout).into_owned()
             + &String::from_utf8_lossy(&output.stderr)

@@ -90,7 +90,7 @@ impl Database {
         let derive = Arc::new(definitions.clone());
         let (vfs, dir) = (options.vfs, &options.data_dir);
         let interval = Duration::from_millis(options.storage.maintenance_interval_ms);
-        let engine = Engine::open_with(vfs, dir, options.storage, derive)?;
+        let engine = Engine::open_with(vfs.clone(), dir, options.storage, derive)?;
         let spill = options.data_dir.join("spill");
         let cannot = |op: &'static str| {
             let spill = spill.clone();
@@ -111,7 +111,8 @@ impl Database {
         let repairer = Repairer::start(engine.clone(), definitions.clone(), interval)
             .map_err(cannot("start a thread for"))?;
         let watch = Watch::default();
-        let watcher = Watcher::start(watch.clone(), engine.clone(), catalogs.clone())
+        let (seen, all) = (watch.clone(), catalogs.clone());
+        let watcher = Watcher::start(seen, engine.clone(), all, vfs, &options.data_dir)
             .map_err(cannot("start a thread for"))?;
         Ok(Database(Arc::new(Inner {
             repairer,

@@ -55,7 +55,7 @@ const FAILURES_MAX: usize = 3;
 fn aggregates_are_their_queries() {
     let work = Work {
         seed: seed("continuous aggregates"),
-        sequences: number("SLICEDB_SEQUENCES", 100),
+        sequences: number("SLICEDB_SEQUENCES", 300),
         postgres: Postgres::start(),
         next: AtomicU64::new(0),
         failures: Mutex::new(Vec::new()),

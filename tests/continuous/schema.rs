@@ -57,7 +57,7 @@ pub(super) static AGGREGATES: [Aggregate; 8] = [
     Aggregate {
         name: "platform",
         query: "select time_bucket('15 minutes', f.ts) as bucket, count(*) as n, max(f.ts) as newest, min(f.s) as least, \
-                  sum(f.a * 2 + 1) as odd \
+                  sum(f.a * 2 + 1) as odd, count(f.id) as known, sum(f.id) as ids \
                 from {facts} f group by 1",
     },
     Aggregate {
@@ -97,7 +97,7 @@ pub(super) static AGGREGATES: [Aggregate; 8] = [
 const ADDED: &str = "min(f.a)";
 
 /// Queries over the table, which may be answered from an aggregate. Over a subquery they are not.
-pub(super) const QUERIES: [&str; 7] = [
+pub(super) const QUERIES: [&str; 9] = [
     "select time_bucket('1 day', f.ts) as day, f.k % 3 as rest, count(*) as n, sum(f.a), avg(f.a), max(f.x), count(distinct f.s) \
      from {facts} f where {times} group by 1, 2",
     "select date_trunc('hour', f.ts) as hour, count(*) as n, sum(f.x) filter (where f.k > 2) as part from {facts} f group by 1",
@@ -107,6 +107,9 @@ pub(super) const QUERIES: [&str; 7] = [
     "select f.k % 2 as parity, first(f.ts, f.ts), last(f.ts, f.ts) from {facts} f where f.k % 2 = 1 and {times} group by 1",
     "select f.k, f.s, time_bucket('2 days', f.ts, 'Europe/Berlin') as days, count(*) as n, sum(f.a) filter (where f.x > 5) as part \
      from {facts} f where (f.a is distinct from 7) and {times} group by 1, 2, 3",
+    "select date_trunc('hour', f.ts) as hour, avg(f.id), count(f.ts) as n from {facts} f where {times} group by 1",
+    "select f.k, time_bucket('2 days', f.ts, 'Europe/Berlin') as days, count(f.x) as known, sum(f.x), count(f.ts) as n, \
+       round(var_pop(f.a)::numeric, 6) from {facts} f where f.a is distinct from 7 group by 1, 2",
 ];
 
 /// Queries over the groups of the first aggregate. Over a subquery with OFFSET these are made first.

@@ -298,19 +298,27 @@ impl Sequence<'_> {
         let within = |from: &str, to: &str| {
             format!("f.ts >= to_timestamp({from}) and f.ts < to_timestamp({to})")
         };
-        let text = query.replace("{facts}", "facts");
-        let text = text.replace("{times}", &within(&from.to_string(), &to.to_string()));
-        let own = self.session.rows(&text).await;
-        let own = own.map_err(|e| format!("{text}: {}", said(&e)))?;
+        let own = query.replace("{facts}", "facts");
         let again = query.replace("{facts}", "(select * from facts)");
-        let (types, arguments) = match again.contains("{times}") {
+        let text = own.replace("{times}", &within(&from.to_string(), &to.to_string()));
+        let (types, arguments) = match query.contains("{times}") {
             true => (
                 "(double precision, double precision)",
                 format!("({from}, {to})"),
             ),
             false => ("", String::new()),
         };
-        let again = again.replace("{times}", &within("$1", "$2"));
+        let [own, again] = [own, again].map(|query| query.replace("{times}", &within("$1", "$2")));
+        let own = match self.chance.one_in(2) {
+            true => self.session.rows(&text).await,
+            false => {
+                let name = format!("own_{turn}");
+                self.session
+                    .rows_again(&name, &own, types, &arguments)
+                    .await
+            }
+        };
+        let own = own.map_err(|e| format!("{text}: {}", said(&e)))?;
         let name = format!("again_{turn}");
         let rows = self.session.rows_again(&name, &again, types, &arguments);
         let rows = rows.await.map_err(|e| format!("{again}: {}", said(&e)))?;

@@ -11,7 +11,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, Result as PlanResult, internal_datafusion_err};
 use datafusion::datasource::{provider_as_source, source_as_provider};
-use datafusion::logical_expr::logical_plan::{Filter, Join, TableScan};
+use datafusion::logical_expr::logical_plan::{Filter, Join, Projection, TableScan};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{
     AggregateUDF, Expr, ExprFunctionExt, JoinType, LogicalPlan, LogicalPlanBuilder, TableSource,
@@ -285,9 +285,15 @@ impl<'a> Above<'a> {
         let outputs = outputs.map(|(own, (qualifier, field))| {
             Expr::Column(Column::from(own)).alias_qualified(qualifier.cloned(), field.name())
         });
-        let outputs: Vec<Expr> = outputs.collect();
-        LogicalPlanBuilder::from(merged).project(outputs)?.build()
+        let outputs = outputs.collect();
+        named(merged, outputs)
     }
+}
+
+/// A plan's columns as expressions that have names already. Names that are written alike may be those of
+/// a column and of what is computed of it.
+pub(super) fn named(plan: LogicalPlan, outputs: Vec<Expr>) -> PlanResult<LogicalPlan> {
+    Projection::try_new(outputs, Arc::new(plan)).map(LogicalPlan::Projection)
 }
 
 /// The table that a scan reads, if it is one of ours; `None` if the node is no scan.

@@ -7,40 +7,40 @@
 //! - it chooses rows by keys, and by any range of time: rows in the buckets at the ends of the range
 //!   are read themselves
 //! - the definition chooses no rows that the query does not choose
-//! - its aggregates are kept, if need be for rows that are chosen by keys
+//! - its aggregates are kept, or told by the states of others that are; if need be for rows that
+//!   are chosen by keys
 //!
 //! The answer is the same, at the same state. Sums of floats may differ in their last digits, as they
 //! do from one run to the next.
 
 use std::sync::Arc;
 
-use arrow::datatypes::TimeUnit;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::logical_plan::Aggregate;
-use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{
-    AggregateUDF, Between, BinaryExpr, Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder,
-    Operator, Volatility,
+    AggregateUDF, Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, Volatility,
 };
-use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use slicedb_storage::table::{DAY_US, HOUR_US};
-use slicedb_storage::{State, TableId, derived};
+use slicedb_storage::{State, TableId};
 
 use super::Definition;
+use super::above::named;
 use super::below::unqualified;
 use super::hierarchy;
 use super::keys::key_column;
 use super::merge::Merge;
 use super::relation::Partials;
-use super::stale::external;
+use super::states::States;
+use super::within::Within;
 use crate::catalog::AggregateEntry;
 use crate::functions::Width;
 use crate::plan::SliceTable;
+use crate::plan::generic::Parameters;
 
 /// What a definition is made of, as queries over its source say it. Columns are named by themselves.
 #[derive(Debug)]
@@ -63,9 +63,12 @@ struct Asked<'a> {
     source: TableId,
     filters: Vec<Expr>,
     grouping: &'a Aggregate,
+    /// Those of the plan, when it is a generic one.
+    parameters: Option<&'a Arc<Parameters>>,
 }
 
-/// A plan whose groupings read from aggregates where they can.
+/// A plan whose groupings read from aggregates where they can. It has parameters if it is a generic
+/// one.
 ///
 /// # Errors
 /// Those of `candidates`, and when what is stale cannot be read.
@@ -73,13 +76,14 @@ pub(crate) fn answered(
     plan: LogicalPlan,
     config: &ConfigOptions,
     state: &Arc<State>,
+    parameters: Option<&Arc<Parameters>>,
     candidates: &dyn Fn(TableId) -> Result<Vec<Candidate>>,
 ) -> Result<LogicalPlan> {
     let answered = plan.transform_up_with_subqueries(|node| {
         let LogicalPlan::Aggregate(grouping) = &node else {
             return Ok(Transformed::no(node));
         };
-        let Some(asked) = asked(grouping)? else {
+        let Some(asked) = asked(grouping, parameters)? else {
             return Ok(Transformed::no(node));
         };
         let mut candidates = candidates(asked.source)?;
@@ -97,7 +101,10 @@ pub(crate) fn answered(
     answered.data()
 }
 
-fn asked(grouping: &Aggregate) -> Result<Option<Asked<'_>>> {
+fn asked<'a>(
+    grouping: &'a Aggregate,
+    parameters: Option<&'a Arc<Parameters>>,
+) -> Result<Option<Asked<'a>>> {
     let mut filters = Vec::new();
     let mut below = grouping.input.as_ref();
     loop {
@@ -117,6 +124,7 @@ fn asked(grouping: &Aggregate) -> Result<Option<Asked<'_>>> {
                     source: table.entry().def.id,
                     filters,
                     grouping,
+                    parameters,
                 }));
             }
             _ => return Ok(None),
@@ -169,19 +177,19 @@ fn answer(
     }
     let onto = Onto {
         definition,
-        config,
+        states: States::of(definition)?,
         is_utc: candidate.entry.time_zone == "UTC",
     };
-    let mut within = (i64::MIN, i64::MAX);
+    let mut within = Within::always(config, asked.parameters.cloned());
     let mut chosen = Vec::new();
     for filter in &filters {
-        if let Some((from, to)) = onto.times(filter)? {
-            within = (within.0.max(from), within.1.min(to));
-        } else if let Some(filter) = onto.keys(filter)? {
-            chosen.push(filter);
-        } else {
-            return Ok(None);
+        if within.take(filter, &|expr| onto.is_time(expr))? {
+            continue;
         }
+        let Some(filter) = onto.keys(filter)? else {
+            return Ok(None);
+        };
+        chosen.push(filter);
     }
     let Some(groups) = all(asked
         .grouping
@@ -201,13 +209,15 @@ fn answer(
         return Ok(None);
     };
     // Ranges are of rows; where a zone has an hour twice its buckets are not.
-    let is_all = within == (i64::MIN, i64::MAX);
-    if (definition.slots.has_zone && !is_all) || !is_worth(candidate, state, within)? {
+    if definition.slots.has_zone && !within.is_always() {
         return Ok(None);
     }
-
     let (entry, definition) = (candidate.entry.clone(), definition.clone());
-    let partials = Partials::within(entry, definition, state.clone(), within);
+    let parameters = asked.parameters.cloned();
+    let partials = Partials::within(entry, definition, state.clone(), parameters, within);
+    if !partials.answer()? {
+        return Ok(None);
+    }
     let source = provider_as_source(Arc::new(partials));
     let mut plan = LogicalPlanBuilder::scan(shape.table.as_str(), source, None)?;
     if let Some(chosen) = conjunction(chosen) {
@@ -218,11 +228,8 @@ fn answer(
     let outputs = outputs.map(|(own, (qualifier, field))| {
         Expr::Column(Column::from(own)).alias_qualified(qualifier.cloned(), field.name())
     });
-    let outputs: Vec<Expr> = outputs.collect();
-    LogicalPlanBuilder::from(grouped)
-        .project(outputs)?
-        .build()
-        .map(Some)
+    let outputs = outputs.collect();
+    named(grouped, outputs).map(Some)
 }
 
 /// All of them, if there is none that is missing.
@@ -237,26 +244,10 @@ fn all(found: impl Iterator<Item = Result<Option<Expr>>>) -> Result<Option<Vec<E
     Ok(Some(exprs))
 }
 
-/// Whether partials have all the rows of the table and save work: none of them is kept after its
-/// rows were dropped, and not all of them are still to be built.
-fn is_worth(candidate: &Candidate, state: &State, within: (i64, i64)) -> Result<bool> {
-    let stale = candidate.entry.stale;
-    let is_met = |times: &(i64, i64)| times.0 <= within.1 && times.1 >= within.0;
-    if state.table(stale).is_none_or(|table| table.rows() == 0) {
-        return Ok(true);
-    }
-    let gone = derived::times(state, stale, true).map_err(external)?;
-    if gone.iter().any(is_met) {
-        return Ok(false);
-    }
-    let stale = super::stale::Stale::read(state, stale, &candidate.definition)?;
-    Ok(stale.is_keyed())
-}
-
 /// Says expressions over the source over partials.
 struct Onto<'a> {
     definition: &'a Definition,
-    config: &'a ConfigOptions,
+    states: States<'a>,
     /// Whether the days of the session are those of UTC.
     is_utc: bool,
 }
@@ -308,97 +299,36 @@ impl Onto<'_> {
         Some(Expr::ScalarFunction(ScalarFunction { func, args }))
     }
 
-    /// The times that a condition on the time alone leaves, both ends included.
-    fn times(&self, filter: &Expr) -> Result<Option<(i64, i64)>> {
-        let whole = (i64::MIN, i64::MAX);
-        Ok(match filter {
-            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-                let (op, bound) = if self.is_time(left) {
-                    (Some(*op), self.instant(right)?)
-                } else if self.is_time(right) {
-                    (op.swap(), self.instant(left)?)
-                } else {
-                    return Ok(None);
-                };
-                bound.and_then(|at| match op? {
-                    Operator::GtEq => Some((at, whole.1)),
-                    Operator::Gt => Some((at.checked_add(1)?, whole.1)),
-                    Operator::LtEq => Some((whole.0, at)),
-                    Operator::Lt => Some((whole.0, at.checked_sub(1)?)),
-                    Operator::Eq => Some((at, at)),
-                    _ => None,
-                })
-            }
-            Expr::Between(Between {
-                expr,
-                negated: false,
-                low,
-                high,
-            }) if self.is_time(expr) => self.instant(low)?.zip(self.instant(high)?),
-            _ => None,
-        })
-    }
-
     fn is_time(&self, expr: &Expr) -> bool {
         let slot = &self.definition.shape.keys[self.definition.slot];
         match slot {
-            Expr::ScalarFunction(call) => call.args.get(1) == Some(expr),
+            Expr::ScalarFunction(call) => {
+                matches!(expr, Expr::Column(_)) && call.args.get(1) == Some(expr)
+            }
             _ => false,
         }
     }
 
-    /// The instant that an expression is, if it is a constant.
-    fn instant(&self, expr: &Expr) -> Result<Option<i64>> {
-        if !expr.column_refs().is_empty() || has_subquery(expr) {
-            return Ok(None);
-        }
-        let context = SimplifyContext::builder().with_config_options(Arc::new(self.config.clone()));
-        let simple = ExprSimplifier::new(context.build()).simplify(expr.clone())?;
-        Ok(match simple {
-            Expr::Literal(ScalarValue::TimestampMicrosecond(at, _), _) => at,
-            Expr::Literal(value, _) => {
-                let ty = arrow::datatypes::DataType::Timestamp(TimeUnit::Microsecond, None);
-                match value.data_type() {
-                    arrow::datatypes::DataType::Timestamp(_, None) => match value.cast_to(&ty)? {
-                        ScalarValue::TimestampMicrosecond(at, _) => at,
-                        _ => None,
-                    },
-                    _ => None,
-                }
-            }
-            _ => None,
-        })
-    }
-
-    /// An aggregate as the merged states of one that is kept.
+    /// An aggregate as merged states that are kept.
     fn call(&self, n: usize, expr: &Expr) -> Result<Option<Expr>> {
-        let shape = &self.definition.shape;
-        let asked = unqualified(&expr.clone().unalias())?;
-        let position = |asked: &Expr| shape.aggregates.iter().position(|kept| kept == asked);
-        let (kept, filter) = match position(&asked) {
-            Some(kept) => (kept, None),
-            None => {
-                let Expr::AggregateFunction(mut call) = asked else {
-                    return Ok(None);
-                };
-                let Some(filter) = call.params.filter.take() else {
-                    return Ok(None);
-                };
-                let filter = self.keys(&filter)?;
-                let kept = position(&Expr::AggregateFunction(call));
-                match kept.zip(filter) {
-                    Some((kept, filter)) => (kept, Some(filter)),
-                    None => return Ok(None),
-                }
-            }
+        let Expr::AggregateFunction(mut call) = unqualified(&expr.clone().unalias())? else {
+            return Ok(None);
         };
-        let function = &self.definition.aggregates[kept];
-        let name = format!("merge {}.{kept}", shape.table);
-        let merge = Merge::new(name, function.function.clone(), filter.is_some());
-        let states = function.states.iter();
-        let states =
-            states.map(|field| Expr::Column(Column::new(Some(&*shape.table), field.name())));
-        let call = AggregateUDF::from(merge).call(states.collect());
+        let mut told = self.states.told(&call)?;
+        let mut filter = None;
+        if told.is_none()
+            && let Some(condition) = call.params.filter.take()
+        {
+            filter = self.keys(&condition)?;
+            if filter.is_some() {
+                told = self.states.told(&call)?;
+            }
+        }
+        let Some(told) = told else {
+            return Ok(None);
+        };
+        let merge = Merge::new(told.name, told.function, filter.is_some());
+        let call = AggregateUDF::from(merge).call(told.states);
         let call = match filter {
             Some(filter) => call.filter(filter).build()?,
             None => call,

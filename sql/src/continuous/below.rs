@@ -8,7 +8,7 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::execution_props::ExecutionProps;
-use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
+use datafusion::physical_expr::aggregate::{LoweredAggregate, LoweredAggregateBuilder};
 use datafusion::physical_expr::planner::create_physical_expr;
 use datafusion::physical_plan::PhysicalExpr;
 
@@ -93,10 +93,7 @@ impl Below {
     /// # Errors
     /// 0A000 when its states cannot be kept.
     pub(super) fn aggregate(&self, n: usize, call: &Expr) -> Result<KeptAggregate> {
-        let context = Default::default();
-        let lowered =
-            LoweredAggregateBuilder::new(call, &self.schema, &self.input, &self.props, &context);
-        let lowered = lowered.with_name(format!("answer{n}")).build();
+        let lowered = lowered(&format!("answer{n}"), call, &self.schema, &self.input);
         let lowered = lowered.map_err(plain)?;
         let (function, filter) = (lowered.aggregate, lowered.filter);
         if !lowered.order_bys.is_empty() {
@@ -119,6 +116,22 @@ impl Below {
             filter,
         })
     }
+}
+
+/// A call of an aggregate function, ready to run.
+///
+/// # Errors
+/// When it cannot be computed.
+pub(super) fn lowered(
+    name: &str,
+    call: &Expr,
+    schema: &DFSchema,
+    input: &SchemaRef,
+) -> datafusion::error::Result<LoweredAggregate> {
+    let (props, context) = (ExecutionProps::new(), Default::default());
+    LoweredAggregateBuilder::new(call, schema, input, &props, &context)
+        .with_name(name)
+        .build()
 }
 
 /// An expression whose columns are named by themselves.

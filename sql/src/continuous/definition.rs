@@ -30,7 +30,6 @@ use super::stale::Stale;
 use crate::catalog::TableEntry;
 use crate::error::{Result, SqlError};
 use crate::plan::errors::from_datafusion;
-use crate::plan::generic::{deepest, depth};
 
 /// Partials are divided by weeks: one merchant's dashboard opens few of them.
 const CHUNK_US: i64 = 7 * DAY_US;
@@ -245,15 +244,14 @@ impl Definition {
         Arc::new(Schema::new(fields.collect::<Vec<Field>>()))
     }
 
-    /// How deep its expressions over rows are nested.
-    pub(super) fn depth(&self) -> usize {
-        let keys = self.keys.iter().map(|key| depth(&key.expr));
-        let values = self.aggregates.iter().map(|kept| {
-            let filter = kept.filter.as_ref().map_or(0, depth);
-            deepest(&kept.function.expressions()).max(filter)
+    /// Its expressions over rows.
+    pub(super) fn exprs(&self) -> Vec<Arc<dyn PhysicalExpr>> {
+        let keys = self.keys.iter().map(|key| key.expr.clone());
+        let values = self.aggregates.iter().flat_map(|kept| {
+            let values = kept.function.expressions().into_iter();
+            values.chain(kept.filter.clone())
         });
-        let filter = self.filter.as_ref().map(depth);
-        keys.chain(values).chain(filter).max().unwrap_or_default()
+        keys.chain(values).chain(self.filter.clone()).collect()
     }
 
     /// The first and the last time of all slots that a range of times meets.

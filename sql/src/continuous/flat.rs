@@ -15,6 +15,7 @@ use datafusion::logical_expr::{
     Aggregate, Cast, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit, when,
 };
 
+use super::above::named;
 use super::definition::plain;
 use super::hierarchy::{has_call, is_count, of_rows, within_buckets};
 use super::parts::refuse;
@@ -224,9 +225,8 @@ impl Flat {
         let outputs = outputs.map(|(value, (qualifier, field))| {
             value.alias_qualified(qualifier.cloned(), field.name())
         });
-        let outputs: Vec<Expr> = outputs.collect();
-        let named = LogicalPlanBuilder::from(grouped).project(outputs);
-        named.and_then(LogicalPlanBuilder::build).map_err(plain)
+        let outputs = outputs.collect();
+        named(grouped, outputs).map_err(plain)
     }
 }
 

@@ -83,6 +83,12 @@ pub(super) fn of_rows(
         if !is_fit || args.is_empty() {
             return Err(not_over_rows(&name, None));
         }
+        for by in &mut call.params.order_by {
+            by.expr = below.put_into(&by.expr, schema)?;
+            if has_call(&by.expr) {
+                return Err(not_over_rows(&name, None));
+            }
+        }
         call.params.args = args;
         call.params.filter = filter.map(Box::new);
         return Ok(call);
@@ -109,7 +115,8 @@ pub(super) fn of_rows(
     let is_same = IDEMPOTENT.contains(&name.as_str()) && name == inner_name;
     let is_sum = name == "sum" && matches!(inner_name, "sum" | "count");
     let is_sum = is_sum && !call.params.distinct && !is_distinct;
-    let is_rollup = name == "rollup";
+    // Of all summaries one has answers that keep less than its states.
+    let is_rollup = name == "rollup" && inner_name != "lttb";
     // Where no group is counted a sum is null, and a count is 0.
     let is_null = filter.is_some() && inner_name == "count";
     if !(is_same || is_sum || is_rollup) || is_null {
@@ -229,9 +236,17 @@ pub(super) fn divides(inner: &ScalarFunction, outer: &ScalarFunction) -> bool {
     if inner.args.get(2..) != outer.args.get(2..) {
         return false;
     }
+    // Months begin at midnight, whatever the origin is.
+    let is_moved = |arg: &Expr| match arg {
+        Expr::Literal(value, _) => !value.is_null() && !value.data_type().is_string(),
+        _ => true,
+    };
+    let mut others = inner.args.iter().skip(2);
     match (width(inner), width(outer)) {
         (Some(Width::Fixed(inner)), Some(Width::Fixed(outer))) => outer % inner == 0,
-        (Some(Width::Fixed(inner)), Some(Width::Months(_))) => DAY_US % inner == 0,
+        (Some(Width::Fixed(inner)), Some(Width::Months(_))) => {
+            DAY_US % inner == 0 && !others.any(is_moved)
+        }
         (Some(Width::Months(inner)), Some(Width::Months(outer))) => outer % inner == 0,
         _ => false,
     }

@@ -24,6 +24,7 @@
 //! | [`template`] | such a table in a plan that is run again |
 //! | [`merged_once`] | groupings over an aggregate's groups, as groupings over its partials |
 //! | [`answering`] | queries over the table that an aggregate can answer |
+//! | [`states`], [`within`] | aggregates told by the states of others; ranges of time that are asked |
 //! | [`repair`] | computing anew what is stale, piece by piece |
 
 mod above;
@@ -43,7 +44,9 @@ pub(crate) mod repair;
 mod scan;
 mod slots;
 mod stale;
+mod states;
 mod template;
+mod within;
 
 pub(crate) use above::Placed;
 pub(crate) use answering::{Candidate, answered};

@@ -263,11 +263,20 @@ pub(super) fn width_us(expr: &Expr, source: &DFSchema, time: usize) -> Option<i6
     let Expr::ScalarFunction(call) = expr.clone().unalias() else {
         return None;
     };
-    let (Some(false), [Expr::Literal(width, _), Expr::Column(of), ..]) =
+    let (Some(false), [Expr::Literal(width, _), Expr::Column(of), others @ ..]) =
         (divides_time(expr, source, time), call.args.as_slice())
     else {
         return None;
     };
+    // Moved by months they are no more alike.
+    let is_fixed = |arg: &Expr| match arg {
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(by)), _) => by.months == 0,
+        Expr::Literal(..) => true,
+        _ => false,
+    };
+    if !others.iter().all(is_fixed) {
+        return None;
+    }
     let ScalarValue::IntervalMonthDayNano(Some(width)) = width else {
         return None;
     };

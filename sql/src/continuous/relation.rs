@@ -9,16 +9,17 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::Result;
+use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use slicedb_storage::scan::Place;
-use slicedb_storage::{Scan, ScanRequest, State};
+use slicedb_storage::{Scan, ScanRequest, State, derived};
 
 use super::Definition;
 use super::scan::PartialsScan;
 use super::stale::{Stale, external};
 use super::template::Asked;
+use super::within::Within;
 use crate::catalog::AggregateEntry;
 use crate::plan::generic::{Parameters, has_parameter};
 use crate::plan::pushdown::{self, Support};
@@ -38,12 +39,12 @@ pub(super) struct Origin {
     schema: SchemaRef,
     /// Those of the plan that reads them, when it is a generic one.
     pub(super) parameters: Option<Arc<Parameters>>,
-    /// The times of the rows that count, in microseconds, both ends included.
-    within: (i64, i64),
+    /// Which rows count, where it answers for its table.
+    within: Option<Within>,
 }
 
 /// All times.
-const ALWAYS: (i64, i64) = (i64::MIN, i64::MAX);
+pub(super) const ALWAYS: (i64, i64) = (i64::MIN, i64::MAX);
 
 /// What one query reads.
 #[derive(Debug)]
@@ -75,7 +76,7 @@ impl Partials {
             entry,
             definition,
             parameters,
-            within: ALWAYS,
+            within: None,
         };
         Partials {
             origin: Arc::new(origin),
@@ -83,25 +84,31 @@ impl Partials {
         }
     }
 
-    /// Of rows within some times only, in microseconds, both ends included. The slots are those of
-    /// no zone.
-    pub(crate) fn within(
+    /// Of rows within some times only, to answer for the table. Where there are bounds the slots are
+    /// those of no zone.
+    pub(super) fn within(
         entry: Arc<AggregateEntry>,
         definition: Arc<Definition>,
         state: Arc<State>,
-        within: (i64, i64),
+        parameters: Option<Arc<Parameters>>,
+        within: Within,
     ) -> Self {
         let origin = Origin {
             schema: definition.schema(),
             entry,
             definition,
-            parameters: None,
-            within,
+            parameters,
+            within: Some(within),
         };
         Partials {
             origin: Arc::new(origin),
             state,
         }
+    }
+
+    /// Whether they can answer for the table, and save work.
+    pub(super) fn answer(&self) -> Result<bool> {
+        self.origin.answers(&self.state)
     }
 
     /// Rows and partials that a scan probably reads.
@@ -149,6 +156,37 @@ impl Origin {
         table.map_or(Support::None, |table| pushdown::support(&table.def, filter))
     }
 
+    /// Whether partials answer what is asked of them at a state: of the table, they do where none is
+    /// kept after its rows were dropped. And whether they save work: not all are still to be built.
+    pub(super) fn answers(&self, state: &State) -> Result<bool> {
+        let Some(within) = &self.within else {
+            return Ok(true);
+        };
+        let Some((from, to)) = within.times()? else {
+            return Ok(false);
+        };
+        let stale = self.entry.stale;
+        if state.table(stale).is_none_or(|table| table.rows() == 0) {
+            return Ok(true);
+        }
+        let gone = derived::times(state, stale, true).map_err(external)?;
+        if gone.iter().any(|times| times.0 <= to && times.1 >= from) {
+            return Ok(false);
+        }
+        Ok(Stale::read(state, stale, &self.definition)?.is_keyed())
+    }
+
+    /// The times of the rows that count, in microseconds, both ends included.
+    fn times(&self) -> Result<(i64, i64)> {
+        match self.within.as_ref().map(Within::times) {
+            None => Ok(ALWAYS),
+            Some(times) => match times? {
+                Some(times) => Ok(times),
+                None => internal_err!("a range of time without its ends"),
+            },
+        }
+    }
+
     /// What a query of these columns and filters reads of a state.
     pub(super) fn parts(
         &self,
@@ -160,7 +198,7 @@ impl Origin {
         let stale = Stale::read(state, self.entry.stale, definition)?;
         let kept_def = match state.table(self.entry.partials) {
             Some(table) => &table.def,
-            None => return datafusion::common::internal_err!("the partials are gone"),
+            None => return internal_err!("the partials are gone"),
         };
         let mut kept = ScanRequest {
             columns: projection.to_vec(),
@@ -181,7 +219,7 @@ impl Origin {
         };
         let source = definition.source.def.id;
         let mut edges = Vec::new();
-        let request = match self.within {
+        let request = match self.times()? {
             ALWAYS => request,
             within => {
                 let (inner, ends) = definition.slots.whole_within(within)?;

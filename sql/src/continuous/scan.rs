@@ -91,18 +91,26 @@ impl PartialsScan {
         self.properties.output_partitioning().partition_count()
     }
 
-    /// Gives all partials, until `take` has enough of them. Answers whether it took all.
+    /// Gives all partials, until `take` has enough of them or more than so many rows are read to
+    /// compute some. Answers whether it took all.
     ///
     /// # Errors
     /// When a value is damaged, and those of expressions.
-    pub(crate) fn read(&self, take: &mut dyn FnMut(RecordBatch) -> bool) -> Result<bool> {
+    pub(crate) fn read(
+        &self,
+        rows_max: usize,
+        take: &mut dyn FnMut(RecordBatch) -> bool,
+    ) -> Result<bool> {
+        let mut rows_read = 0;
         for partition in 0..self.partitions() {
             let mut run = Run::new(self, partition)?;
             while let Some(rows) = run.step()? {
-                if rows.num_rows() > 0 && !take(rows) {
+                let is_enough = rows_read + run.rows_read > rows_max;
+                if is_enough || (rows.num_rows() > 0 && !take(rows)) {
                     return Ok(false);
                 }
             }
+            rows_read += run.rows_read;
         }
         Ok(true)
     }
@@ -223,6 +231,8 @@ struct Run {
     /// Which scan of those at the ends, and its unit.
     edges: std::vec::IntoIter<(usize, usize)>,
     phase: Option<Phase>,
+    /// Rows that partials are computed of.
+    rows_read: usize,
     done: Vec<RecordBatch>,
 }
 
@@ -249,6 +259,7 @@ impl Run {
             schema: scan.asked.schema.clone(),
             columns,
             phase: Some(phase),
+            rows_read: 0,
             done: Vec::new(),
             parts,
         })
@@ -313,6 +324,7 @@ impl Run {
         let Some(rows) = scan.read(&scan.units()[unit]).map_err(external)? else {
             return Ok(());
         };
+        self.rows_read += rows.num_rows();
         let rows = parts.definition.fit(&rows)?;
         if parts.stale.is_empty() || which == Rows::All {
             phase.push(&rows)?;

@@ -23,6 +23,12 @@ const GUESSES: i64 = 64;
 /// Both ends included, in microseconds.
 type Range = (i64, i64);
 
+/// Whether a time is infinity, or what is next to it in a range that leaves infinity out. These are
+/// their own slots: what is beyond all times is beyond all slots.
+fn is_end(time: i64) -> bool {
+    time <= i64::MIN + 1 || time >= i64::MAX - 1
+}
+
 /// How an aggregate divides time.
 #[derive(Debug)]
 pub(crate) struct Slots {
@@ -125,8 +131,6 @@ impl Slots {
     /// The first and the last slot that each of some ranges of times meets, both ends included.
     pub(super) fn of_ranges(&self, ranges: &[(i64, i64)]) -> Result<Vec<(i64, i64)>> {
         let wider = if self.has_zone { DAY_US } else { 0 };
-        // What is beyond all times is beyond all slots.
-        let is_end = |time: i64| matches!(time, i64::MIN | i64::MAX);
         let moved = |time: i64, by: i64| match is_end(time) {
             true => time,
             false => time.saturating_add(by),
@@ -180,7 +184,7 @@ impl Slots {
 
     /// The last time of a slot.
     fn end(&self, slot: i64) -> Result<i64> {
-        if matches!(slot, i64::MIN | i64::MAX) {
+        if is_end(slot) {
             return Ok(slot);
         }
         if let Some(even) = self.even {

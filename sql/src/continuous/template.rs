@@ -45,6 +45,9 @@ impl PartialsTemplate {
     /// Those of a scan that cannot be made.
     pub(crate) fn scan(&self, state: &State) -> Result<Option<PartialsScan>> {
         let asked = &self.asked;
+        if !asked.origin.answers(state)? {
+            return Ok(None);
+        }
         let mut filters = Vec::with_capacity(asked.filters.len());
         for (filter, is_exact) in &asked.filters {
             let filter = asked.origin.bound(filter)?;
@@ -57,9 +60,9 @@ impl PartialsTemplate {
         Ok(Some(PartialsScan::of_template(self, parts)))
     }
 
-    /// How deep the expressions of its aggregate are nested.
-    pub(crate) fn depth(&self) -> usize {
-        self.asked.origin.definition.depth()
+    /// The expressions of its aggregate over rows.
+    pub(crate) fn exprs(&self) -> Vec<Arc<dyn PhysicalExpr>> {
+        self.asked.origin.definition.exprs()
     }
 }
 

@@ -101,6 +101,7 @@ impl Session {
         let key = PlanKey {
             prepared: prepared.clone(),
             settings: timeless(&self.format_settings()),
+            uses_aggregates: self.uses_aggregates()?,
             catalog: Arc::downgrade(&catalog),
         };
         let text = &prepared.parsed.text;
@@ -109,6 +110,7 @@ impl Session {
         let Some(kept) = lease.as_ref().and_then(Lease::kept) else {
             return Ok(None);
         };
+        prepared.check(&kept.columns)?;
         let run = || kept.plan.answer(&view.state, &values);
         let answer = catch_unwind(AssertUnwindSafe(run));
         let answer = answer.map_err(|_| SqlError::internal(PANICKED))?;
@@ -146,6 +148,7 @@ impl Session {
             key: PlanKey {
                 prepared: prepared.clone(),
                 settings: timeless(&sight.settings),
+                uses_aggregates: sight.uses_aggregates,
                 catalog: Arc::downgrade(&sight.catalog),
             },
             values,
@@ -196,6 +199,7 @@ impl Reuse {
         let key = PlanKey {
             prepared: self.key.prepared.clone(),
             settings: self.key.settings.clone(),
+            uses_aggregates: self.key.uses_aggregates,
             catalog: self.key.catalog.clone(),
         };
         let lease = cache.lend(Arc::new(key), kept);

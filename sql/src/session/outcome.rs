@@ -87,6 +87,25 @@ impl Prepared {
         })
     }
 
+    /// Whether rows have the columns that the client was told.
+    ///
+    /// # Errors
+    /// 0A000 when a table has changed since.
+    pub(crate) fn check(&self, columns: &[OutputColumn]) -> Result<()> {
+        let Some(told) = &self.columns else {
+            return Ok(());
+        };
+        let mut pairs = told.iter().zip(columns);
+        match told.len() == columns.len() && pairs.all(|(told, own)| told.ty.oid() == own.ty.oid())
+        {
+            true => Ok(()),
+            false => Err(SqlError::new(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                "cached plan must not change result type",
+            )),
+        }
+    }
+
     /// Whether it is the same query, with parameters of the same types.
     pub(super) fn is_same_query(&self, other: &Self) -> bool {
         std::ptr::eq(self, other)

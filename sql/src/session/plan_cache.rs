@@ -19,6 +19,8 @@ pub(super) struct PlanKey {
     /// The statement, which may be prepared in other sessions too.
     pub(super) prepared: Arc<Prepared>,
     pub(super) settings: FormatSettings,
+    /// Whether queries over tables are answered from their aggregates.
+    pub(super) uses_aggregates: bool,
     /// One that is gone shall not be kept alive by plans that can never run again.
     pub(super) catalog: Weak<Catalog>,
 }
@@ -27,6 +29,7 @@ impl PartialEq for PlanKey {
     fn eq(&self, other: &Self) -> bool {
         Weak::ptr_eq(&self.catalog, &other.catalog)
             && self.settings == other.settings
+            && self.uses_aggregates == other.uses_aggregates
             && self.prepared.is_same_query(&other.prepared)
     }
 }

@@ -39,7 +39,7 @@ pub(super) struct Sight {
     pub(super) settings: FormatSettings,
     time_zone: Arc<str>,
     session: Arc<system::SessionInfo>,
-    uses_aggregates: bool,
+    pub(super) uses_aggregates: bool,
 }
 
 /// What one plan has beside what its statement sees.
@@ -91,8 +91,13 @@ impl Session {
             settings: self.format_settings(),
             time_zone: self.settings.time_zone().to_string().into(),
             session: self.info(),
-            uses_aggregates: self.settings.get("slicedb.use_aggregates")? == "on",
+            uses_aggregates: self.uses_aggregates()?,
         })
+    }
+
+    /// Whether queries over tables may be answered from their aggregates.
+    pub(super) fn uses_aggregates(&self) -> Result<bool> {
+        Ok(self.settings.get("slicedb.use_aggregates")? == "on")
     }
 
     /// A planner against what a statement that begins now sees.
@@ -128,12 +133,13 @@ impl Sight {
             }
         }
         let mut rules = analyzer_rules(&settings);
-        if self.uses_aggregates && own.parameters.is_none() && own.row_ids_of.is_none() {
+        if self.uses_aggregates && own.row_ids_of.is_none() {
             rules.push(Arc::new(UseAggregates {
                 definitions: database.definitions().clone(),
                 state: self.view.state.clone(),
                 catalog: self.catalog.clone(),
                 time_zone: self.time_zone.clone(),
+                parameters: own.parameters.clone(),
             }));
         }
         let state = SessionStateBuilder::new_from_existing(database.template().clone())

@@ -62,6 +62,9 @@ impl Session {
             Ok((columns, stream))
         });
         let (columns, receiver) = unless(interrupt, work).await?;
+        if let Some(prepared) = prepared {
+            prepared.check(&columns)?;
+        }
         Ok(move |interrupt| Rows {
             columns,
             stream: RowStream::of_query(receiver, interrupt),

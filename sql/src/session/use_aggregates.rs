@@ -12,6 +12,7 @@ use slicedb_storage::State;
 use super::Definitions;
 use crate::catalog::Catalog;
 use crate::continuous::{Candidate, answered};
+use crate::plan::generic::Parameters;
 
 /// The rule, for one statement.
 pub(super) struct UseAggregates {
@@ -20,6 +21,8 @@ pub(super) struct UseAggregates {
     pub(super) catalog: Arc<Catalog>,
     /// The session's.
     pub(super) time_zone: Arc<str>,
+    /// Those of the plan, when it is a generic one.
+    pub(super) parameters: Option<Arc<Parameters>>,
 }
 
 impl std::fmt::Debug for UseAggregates {
@@ -33,7 +36,8 @@ impl AnalyzerRule for UseAggregates {
         if self.catalog.aggregates().next().is_none() {
             return Ok(plan);
         }
-        answered(plan, config, &self.state, &|source| {
+        let parameters = self.parameters.as_ref();
+        answered(plan, config, &self.state, parameters, &|source| {
             let entries = self.catalog.aggregates();
             // What days are, and what a literal of time means, is told by the zone.
             let entries = entries

@@ -67,7 +67,7 @@ pub(super) struct Form {
 
 /// All that have one name.
 #[derive(Debug, Clone)]
-struct Accessor {
+pub(super) struct Accessor {
     /// As it is registered.
     name: String,
     /// As it is called.

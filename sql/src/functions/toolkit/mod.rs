@@ -80,6 +80,11 @@ pub(super) fn aggregates() -> Vec<AggregateUDF> {
     all
 }
 
+/// Whether a function is over summaries.
+pub(super) fn is_accessor(function: &ScalarUDF) -> bool {
+    function.inner().is::<accessor::Accessor>()
+}
+
 /// All functions over summaries.
 pub(super) fn accessors() -> Vec<ScalarUDF> {
     let forms = [

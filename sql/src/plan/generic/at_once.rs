@@ -4,8 +4,13 @@
 //! for batches of 8,192 rows: for a dashboard's hundred rows that takes longer than the rows do. A
 //! chain of the nodes that dashboards are made of, over one scan, is run here as function calls on
 //! whole batches; expressions, accumulators and sorting are DataFusion's own.
+//!
+//! Whoever asks has others to serve, cannot be interrupted and keeps no account of memory. So what is
+//! computed is bounded: rows, bytes of texts and states, depth, and functions that take no longer
+//! than their arguments are long. What is beyond a bound is begun anew in the way of all queries.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{concat_batches, filter_record_batch, prep_null_mask_filter};
@@ -13,7 +18,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::logical_expr::{Accumulator, EmitTo};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
-use datafusion::physical_expr::{LexOrdering, PhysicalExpr};
+use datafusion::physical_expr::{LexOrdering, PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::group_values::new_group_values;
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
@@ -24,14 +29,22 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::{SortExec, sort_batch};
 use slicedb_storage::State;
 
+use super::parameters::is_parameter;
 use super::template::ScanTemplate;
 use crate::continuous::{PartialsScan, PartialsTemplate, group_states};
+use crate::functions;
 use crate::plan::scan::SliceScan;
 
 /// More rows than that are for the threads of queries: they are a few hundred microseconds of work.
 const ROWS_MAX: usize = 16 * 1024;
 /// More of texts is given piece by piece.
 const BYTES_MAX: usize = 4 << 20;
+/// Groups and their states have to be accounted for beyond that.
+const STATES_MAX: usize = 16 << 20;
+/// Rows after which that is looked at.
+const ROWS_OF_STEP: usize = 1024;
+/// How often it is not tried again after there was too much.
+const RESTS: u32 = 32;
 /// Nested expressions that are still evaluated on the stack of whoever asks.
 const DEPTH_MAX: usize = 64;
 
@@ -42,6 +55,8 @@ pub(super) struct AtOnce {
     leaf: Arc<dyn ExecutionPlan>,
     /// From below.
     stages: Vec<Stage>,
+    /// How many of the next runs it is not for.
+    rests: AtomicU32,
 }
 
 /// What it reads from, at one state.
@@ -90,6 +105,7 @@ impl AtOnce {
         let mut at_once = AtOnce {
             leaf: plan.clone(),
             stages: Vec::new(),
+            rests: AtomicU32::new(0),
         };
         let mut node = plan.clone();
         while !node.is::<ScanTemplate>() && !node.is::<PartialsTemplate>() {
@@ -111,23 +127,28 @@ impl AtOnce {
         let is_limited = node
             .downcast_ref::<ScanTemplate>()
             .is_some_and(|scan| scan.limit.is_some() || scan.latest_first.is_some());
-        let definition = node
-            .downcast_ref::<PartialsTemplate>()
-            .map_or(0, |partials| partials.depth());
-        let depth = at_once.stages.iter().map(Stage::depth).max();
-        let depth = depth.unwrap_or_default().max(definition);
-        if is_limited || before_groups.any(takes_few) || depth > DEPTH_MAX {
+        let partials = node.downcast_ref::<PartialsTemplate>();
+        let mut exprs = partials.map(PartialsTemplate::exprs).unwrap_or_default();
+        exprs.extend(at_once.stages.iter().flat_map(Stage::exprs));
+        let is_quick = exprs.iter().all(|expr| is_quick(expr, DEPTH_MAX));
+        if is_limited || before_groups.any(takes_few) || !is_quick {
             return None;
         }
         at_once.leaf = node;
         Some(at_once)
     }
 
-    /// What it reads of a state. `None` when the plan does not hold for the values of its parameters.
+    /// What it reads of a state. `None` when the plan does not hold for the values of its parameters,
+    /// or there was too much lately.
     ///
     /// # Errors
     /// Those of a scan that cannot be made.
     pub(super) fn source(&self, state: &Arc<State>) -> Result<Option<Source>> {
+        let rests = self.rests.load(Ordering::Relaxed);
+        if rests > 0 {
+            self.rests.store(rests - 1, Ordering::Relaxed);
+            return Ok(None);
+        }
         if let Some(template) = self.leaf.downcast_ref::<ScanTemplate>() {
             return Ok(template.scan(state)?.map(Source::Table));
         }
@@ -136,18 +157,20 @@ impl AtOnce {
         Ok(template.scan(state)?.map(Source::Partials))
     }
 
-    /// The answer; `None` when there are too many rows.
+    /// The answer; `None` when there is too much.
     ///
     /// # Errors
     /// Those of the expressions, and when a value is damaged.
     pub(super) fn run(&self, source: &Source) -> Result<Option<Vec<RecordBatch>>> {
-        let Some(rows) = source.read()? else {
-            return Ok(None);
-        };
-        let mut stages = self.stages.iter();
-        stages
-            .try_fold(rows, |rows, stage| stage.run(rows))
-            .map(Some)
+        let mut rows = source.read()?;
+        for stage in &self.stages {
+            let Some(input) = rows else { break };
+            rows = stage.run(input)?;
+        }
+        if rows.is_none() {
+            self.rests.store(RESTS, Ordering::Relaxed);
+        }
+        Ok(rows)
     }
 }
 
@@ -166,7 +189,7 @@ impl Source {
         let (mut count, mut bytes) = (0, 0);
         let mut take = |rows: RecordBatch| {
             count += rows.num_rows();
-            bytes += rows.columns().iter().map(text_bytes).sum::<usize>();
+            bytes += texts(&rows);
             found.push(rows);
             count <= ROWS_MAX && bytes <= BYTES_MAX
         };
@@ -181,7 +204,7 @@ impl Source {
                 }
                 is_all
             }
-            Source::Partials(scan) => scan.read(&mut take)?,
+            Source::Partials(scan) => scan.read(ROWS_MAX, &mut take)?,
         };
         Ok(is_all.then_some(found))
     }
@@ -213,27 +236,23 @@ impl Stage {
         Group::of(aggregate).map(Stage::Group)
     }
 
-    /// How deep its expressions are nested.
-    fn depth(&self) -> usize {
+    fn exprs(&self) -> Vec<Arc<dyn PhysicalExpr>> {
         match self {
-            Stage::Filter { predicate, .. } => depth(predicate),
-            Stage::Project { exprs, .. } => deepest(exprs),
+            Stage::Filter { predicate, .. } => vec![predicate.clone()],
+            Stage::Project { exprs, .. } => exprs.clone(),
             Stage::Group(group) => {
-                let calls = group.calls.iter().map(|call| {
-                    let filter = call.filter.as_ref().map_or(0, depth);
-                    deepest(&call.function.expressions()).max(filter)
+                let calls = group.calls.iter().flat_map(|call| {
+                    let values = call.function.expressions().into_iter();
+                    values.chain(call.filter.clone())
                 });
-                calls.max().unwrap_or_default().max(deepest(&group.keys))
+                group.keys.iter().cloned().chain(calls).collect()
             }
-            Stage::Sort { order, .. } => order
-                .iter()
-                .map(|by| depth(&by.expr))
-                .max()
-                .unwrap_or_default(),
+            Stage::Sort { order, .. } => order.iter().map(|by| by.expr.clone()).collect(),
         }
     }
 
-    fn run(&self, rows: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+    /// What it makes of rows; `None` when that is too much.
+    fn run(&self, rows: Vec<RecordBatch>) -> Result<Option<Vec<RecordBatch>>> {
         match self {
             Stage::Filter {
                 predicate,
@@ -249,23 +268,31 @@ impl Stage {
                     let rows = filter_record_batch(rows, &mask)?;
                     batch(schema, rows.columns().to_vec(), rows.num_rows())
                 });
-                filtered.collect()
+                filtered.map(|rows| rows.map(Some)).collect()
             }
             Stage::Project { exprs, schema } => {
+                let mut bytes = 0;
                 let projected = rows.iter().map(|rows| {
                     let columns = exprs.iter().map(|expr| value(expr, rows));
-                    batch(schema, columns.collect::<Result<_>>()?, rows.num_rows())
+                    let rows = batch(schema, columns.collect::<Result<_>>()?, rows.num_rows())?;
+                    bytes += texts(&rows);
+                    Ok((bytes <= BYTES_MAX).then_some(rows))
                 });
                 projected.collect()
             }
-            Stage::Group(group) if group.keys.is_empty() => Ok(vec![group.run_whole(&rows)?]),
-            Stage::Group(group) => Ok(vec![group.run(&rows)?]),
+            Stage::Group(group) => {
+                let grouped = match group.keys.is_empty() {
+                    true => group.run_whole(&rows)?,
+                    false => group.run(&rows)?,
+                };
+                Ok(grouped.map(|rows| vec![rows]))
+            }
             Stage::Sort { order, fetch } => {
                 let Some(first) = rows.first() else {
-                    return Ok(rows);
+                    return Ok(Some(rows));
                 };
                 let rows = concat_batches(&first.schema(), &rows)?;
-                Ok(vec![sort_batch(&rows, order, *fetch)?])
+                Ok(Some(vec![sort_batch(&rows, order, *fetch)?]))
             }
         }
     }
@@ -297,13 +324,14 @@ impl Group {
         })
     }
 
-    /// Groups all rows.
-    fn run(&self, rows: &[RecordBatch]) -> Result<RecordBatch> {
+    /// Groups all rows. `None` when the states are too large.
+    fn run(&self, rows: &[RecordBatch]) -> Result<Option<RecordBatch>> {
         let mut groups = new_group_values(self.key_schema.clone(), &GroupOrdering::None)?;
         let states = self.calls.iter().map(|call| group_states(&call.function));
         let mut states = states.collect::<Result<Vec<_>>>()?;
         let mut numbers = Vec::new();
-        for rows in rows.iter().filter(|rows| rows.num_rows() > 0) {
+        for rows in rows.iter().flat_map(steps) {
+            let rows = &rows;
             let keys = self.keys.iter().map(|key| value(key, rows));
             groups.intern(&keys.collect::<Result<Vec<_>>>()?, &mut numbers)?;
             for (call, states) in self.calls.iter().zip(&mut states) {
@@ -312,29 +340,38 @@ impl Group {
                 let values = call.values(rows)?;
                 states.update_batch(&values, &numbers, filter.as_ref(), groups.len())?;
             }
+            let bytes = states.iter().map(|states| states.size()).sum::<usize>();
+            if bytes + groups.size() > STATES_MAX {
+                return Ok(None);
+            }
         }
         let count = groups.len();
         if count == 0 {
-            return Ok(RecordBatch::new_empty(self.schema.clone()));
+            return Ok(Some(RecordBatch::new_empty(self.schema.clone())));
         }
         let mut columns = groups.emit(EmitTo::All)?;
         for states in &mut states {
             columns.push(states.evaluate(EmitTo::All)?);
         }
-        batch(&self.schema, columns, count)
+        batch(&self.schema, columns, count).map(Some)
     }
 
-    /// All rows are one group, even if there are none.
-    fn run_whole(&self, rows: &[RecordBatch]) -> Result<RecordBatch> {
+    /// All rows are one group, even if there are none. `None` when its states are too large.
+    fn run_whole(&self, rows: &[RecordBatch]) -> Result<Option<RecordBatch>> {
         let mut columns = Vec::with_capacity(self.calls.len());
+        let mut bytes = 0;
         for call in &self.calls {
             let mut state = call.function.create_accumulator()?;
             for rows in rows {
                 call.update(state.as_mut(), rows)?;
             }
+            bytes += state.size();
+            if bytes > STATES_MAX {
+                return Ok(None);
+            }
             columns.push(state.evaluate()?.to_array()?);
         }
-        batch(&self.schema, columns, 1)
+        batch(&self.schema, columns, 1).map(Some)
     }
 }
 
@@ -375,6 +412,17 @@ fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<Reco
     Ok(rows?)
 }
 
+/// A few rows at a time.
+fn steps(rows: &RecordBatch) -> impl Iterator<Item = RecordBatch> {
+    let count = rows.num_rows();
+    let starts = (0..count).step_by(ROWS_OF_STEP);
+    starts.map(move |at| rows.slice(at, ROWS_OF_STEP.min(count - at)))
+}
+
+fn texts(rows: &RecordBatch) -> usize {
+    rows.columns().iter().map(text_bytes).sum()
+}
+
 /// Bytes of values that are of any length.
 fn text_bytes(values: &ArrayRef) -> usize {
     let length = |offsets: &[i32]| match offsets {
@@ -390,13 +438,12 @@ fn text_bytes(values: &ArrayRef) -> usize {
     }
 }
 
-/// How deep an expression is nested.
-pub(crate) fn depth(expr: &Arc<dyn PhysicalExpr>) -> usize {
-    let children = expr.children().into_iter().map(depth);
-    1 + children.max().unwrap_or_default()
-}
-
-/// How deep the deepest of some expressions is nested.
-pub(crate) fn deepest(exprs: &[Arc<dyn PhysicalExpr>]) -> usize {
-    exprs.iter().map(depth).max().unwrap_or_default()
+/// Whether an expression is no deeper than so many and takes no longer than its values are long.
+fn is_quick(expr: &Arc<dyn PhysicalExpr>, depth: usize) -> bool {
+    let is_own = match expr.downcast_ref::<ScalarFunctionExpr>() {
+        Some(call) => is_parameter(call.fun()) || functions::is_quick(call.fun()),
+        None => true,
+    };
+    let mut children = expr.children().into_iter();
+    depth > 0 && is_own && children.all(|child| is_quick(child, depth - 1))
 }

@@ -28,7 +28,6 @@ use datafusion::prelude::SessionConfig;
 use slicedb_storage::State;
 
 use at_once::AtOnce;
-pub(crate) use at_once::{deepest, depth};
 pub(crate) use eligible::is_repeatable;
 use eligible::is_rerunnable;
 pub(crate) use parameters::{Parameters, has_parameter};

@@ -89,14 +89,7 @@ impl Parameters {
             let names = NamePreserver::new(&plan);
             let put = plan.map_expressions(|expr| {
                 let name = names.save(&expr);
-                let put = expr.transform_up(|expr| match expr {
-                    Expr::Placeholder(placeholder) => {
-                        occurrences += 1;
-                        let parameter = self.expression(&placeholder.id, occurrences)?;
-                        Ok(Transformed::yes(parameter))
-                    }
-                    _ => Ok(Transformed::no(expr)),
-                })?;
+                let put = self.put(expr, &mut occurrences)?;
                 Ok(match put.transformed {
                     true => put.update_data(|expr| name.restore(expr)),
                     false => put,
@@ -108,6 +101,25 @@ impl Parameters {
             put.map_data(LogicalPlan::recompute_schema)
         });
         plan.data()
+    }
+
+    /// An expression with these parameters where its placeholders are.
+    ///
+    /// # Errors
+    /// When it has a placeholder that stands for no parameter.
+    pub(crate) fn put_into_expr(self: &Arc<Self>, expr: Expr) -> Result<Expr> {
+        self.put(expr, &mut 0).data()
+    }
+
+    fn put(self: &Arc<Self>, expr: Expr, occurrences: &mut usize) -> Result<Transformed<Expr>> {
+        expr.transform_up(|expr| match expr {
+            Expr::Placeholder(placeholder) => {
+                *occurrences += 1;
+                let parameter = self.expression(&placeholder.id, *occurrences)?;
+                Ok(Transformed::yes(parameter))
+            }
+            _ => Ok(Transformed::no(expr)),
+        })
     }
 
     fn expression(self: &Arc<Self>, id: &str, occurrence: usize) -> Result<Expr> {
@@ -163,11 +175,12 @@ impl Parameters {
     }
 }
 
-/// Whether a filter compares a column with a value, so that nothing could be simpler.
+/// Whether a filter compares a column with a value, or is one, so that nothing could be simpler.
 fn is_simple(filter: &Expr) -> bool {
     let is_column = |expr: &Expr| matches!(expr, Expr::Column(_));
     let is_value = |expr: &Expr| matches!(expr, Expr::Literal(..));
     match filter {
+        Expr::Literal(..) => true,
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             use Operator::{Eq, Gt, GtEq, Lt, LtEq};
             matches!(op, Eq | Lt | LtEq | Gt | GtEq) && is_column(left) && is_value(right)
@@ -185,6 +198,11 @@ fn is_simple(filter: &Expr) -> bool {
 /// None.
 pub(crate) fn has_parameter(expr: &Expr) -> Result<bool> {
     expr.exists(|expr| Ok(parameter(expr).is_some()))
+}
+
+/// Whether a function stands for a parameter.
+pub(super) fn is_parameter(function: &ScalarUDF) -> bool {
+    function.inner().is::<Parameter>()
 }
 
 /// The parameter that an expression is.

@@ -1,23 +1,31 @@
 //! [`Watch`]: what is seen of tables and continuous aggregates while the server runs: when rows came
 //! last, whether they lag behind what was promised, how fast aggregates are computed anew.
 //!
-//! Nothing of it survives a restart. What a restart finds again is told from the state itself: the
-//! newest event, the target, what is stale.
+//! Breaches and when rows came are kept in a file over a restart ([`memo`]); what can be told from the
+//! state itself is not: the newest event, the target, what is stale.
+
+mod memo;
 
 use std::collections::{HashMap, VecDeque};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use serde::{Deserialize, Serialize};
+use slicedb_storage::vfs::Vfs;
 use slicedb_storage::{Engine, TableId};
 use tracing::warn;
 
 use crate::catalog::{Catalog, CatalogCache, Progress};
 use crate::error::Result;
+use memo::Memo;
 
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How often at most it writes down when rows came.
+const MEMO_INTERVAL_US: i64 = 60_000_000;
 /// Breaches of a relation that are remembered.
 const BREACHES_MAX: usize = 100;
 /// How much the newest rate counts against those before.
@@ -36,6 +44,10 @@ struct Seen {
     lags: HashMap<TableId, Lag>,
     /// By the table of an aggregate's partials.
     rates: HashMap<TableId, Rate>,
+    /// Whether a breach has begun or ended since that was written down, and whether rows have come.
+    has_breached: bool,
+    has_added: bool,
+    written_us: i64,
 }
 
 /// How a relation has kept its target.
@@ -48,7 +60,7 @@ pub struct Lag {
 }
 
 /// A time in which a target was missed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breach {
     /// Since when, in microseconds since 1970 UTC, to about a second.
     pub began_us: i64,
@@ -94,6 +106,7 @@ impl Watch {
         for table in tables {
             seen.added_us.insert(*table, now_us);
         }
+        seen.has_added |= !tables.is_empty();
     }
 
     /// Looks at a relation that has no target, or no rows: it misses none any more.
@@ -105,14 +118,17 @@ impl Watch {
             .and_then(|lag| lag.history.back_mut());
         if let Some(open) = last.filter(|breach| breach.ended_us.is_none()) {
             open.ended_us = Some(now_us);
+            seen.has_breached = true;
         }
     }
 
     /// Looks at a relation that has a target and rows.
     fn note_lag(&self, table: TableId, lag_us: i64, target_us: i64, now_us: i64) {
         let mut seen = self.0.lock();
+        let seen = &mut *seen;
         let lag = seen.lags.entry(table).or_default();
         let open = lag.history.back_mut().filter(|b| b.ended_us.is_none());
+        seen.has_breached |= open.is_some() != (lag_us > target_us);
         match (open, lag_us > target_us) {
             (Some(open), true) => open.worst_us = open.worst_us.max(lag_us),
             (Some(open), false) => open.ended_us = Some(now_us),
@@ -162,6 +178,29 @@ impl Watch {
         seen.rates.insert(partials, rate);
     }
 
+    /// Writes down what is worth it now; at the end, all that is new.
+    fn write(&self, memo: &Memo, now_us: i64, is_end: bool) -> Result<()> {
+        let mut seen = self.0.lock();
+        let is_due = is_end || now_us - seen.written_us >= MEMO_INTERVAL_US;
+        if !(seen.has_breached || (seen.has_added && is_due)) {
+            return Ok(());
+        }
+        // Rows come while the disk is waited for.
+        let copy = Seen {
+            lags: seen.lags.clone(),
+            added_us: seen.added_us.clone(),
+            ..Seen::default()
+        };
+        seen.has_breached = false;
+        seen.has_added = false;
+        seen.written_us = now_us;
+        drop(seen);
+        memo.write(&copy).inspect_err(|_| {
+            self.0.lock().has_breached = true;
+        })?;
+        Ok(())
+    }
+
     /// Forgets relations that are no more.
     fn keep(&self, is_there: impl Fn(&TableId) -> bool) {
         let mut seen = self.0.lock();
@@ -186,8 +225,15 @@ impl Watcher {
         watch: Watch,
         engine: Engine,
         catalogs: Arc<CatalogCache>,
+        vfs: Arc<dyn Vfs>,
+        data_dir: &Path,
     ) -> std::io::Result<Self> {
-        watch.0.lock().since_us = engine.now();
+        let memo = Memo::of(vfs, data_dir);
+        {
+            let mut seen = watch.0.lock();
+            seen.since_us = engine.now();
+            memo.read(&mut seen);
+        }
         let stopping = Arc::new((Mutex::new(false), Condvar::new()));
         let shared = stopping.clone();
         let run = move || {
@@ -198,16 +244,21 @@ impl Watcher {
                 if !*stops {
                     told.wait_for(&mut stops, INTERVAL);
                 }
-                if *stops {
-                    return;
-                }
+                let is_end = *stops;
                 drop(stops);
-                match look(&watch, &engine, &catalogs) {
+                let looked = match is_end {
+                    true => Ok(()),
+                    false => look(&watch, &engine, &catalogs),
+                };
+                match looked.and_then(|()| watch.write(&memo, engine.now(), is_end)) {
                     Err(e) if !has_failed => {
                         warn!(error = %e, "freshness could not be watched, and will be tried again");
                         has_failed = true;
                     }
                     done => has_failed &= done.is_err(),
+                }
+                if is_end {
+                    return;
                 }
             }
         };
@@ -260,6 +311,8 @@ fn look(watch: &Watch, engine: &Engine, catalogs: &CatalogCache) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use slicedb_storage::vfs::FaultVfs;
+
     use super::*;
 
     const TABLE: TableId = TableId(7);
@@ -286,6 +339,50 @@ mod tests {
             (lag.history[1].began_us, lag.history[1].ended_us),
             (6, None)
         );
+    }
+
+    #[test]
+    fn what_is_seen_is_read_again() {
+        let vfs = Arc::new(FaultVfs::new(1));
+        let dir = Path::new("/data");
+        vfs.create_dir(dir).unwrap();
+        let memo = Memo::of(vfs.clone(), dir);
+        let (watch, again) = (Watch::default(), Watch::default());
+        memo.read(&mut again.0.lock());
+        assert_eq!(again.lag(TABLE).breaches, 0);
+
+        watch.write(&memo, 0, true).unwrap();
+        assert_eq!(vfs.list(dir).unwrap().len(), 0, "nothing to say");
+        watch.note_lag(TABLE, 12, 10, 1);
+        watch.note_added(&[TABLE], 2);
+        watch.write(&memo, 3, false).unwrap();
+        memo.read(&mut again.0.lock());
+        assert_eq!(again.lag(TABLE).history, watch.lag(TABLE).history);
+        assert_eq!(again.added_us(TABLE), Some(2));
+
+        // When rows came is written now and then, and at the end.
+        watch.note_added(&[TABLE], 4);
+        watch.write(&memo, 5, false).unwrap();
+        memo.read(&mut again.0.lock());
+        assert_eq!(again.added_us(TABLE), Some(2));
+        watch.write(&memo, 6, true).unwrap();
+        memo.read(&mut again.0.lock());
+        assert_eq!(again.added_us(TABLE), Some(4));
+        // A power cut leaves one of the two.
+        let after = Memo::of(Arc::new(vfs.crash()), dir);
+        let third = Watch::default();
+        after.read(&mut third.0.lock());
+        assert_eq!(third.added_us(TABLE), Some(4));
+
+        let file = vfs.open(&dir.join("freshness.json")).unwrap();
+        file.set_len(file.len().unwrap() / 2).unwrap();
+        let damaged = Watch::default();
+        memo.read(&mut damaged.0.lock());
+        assert_eq!(damaged.lag(TABLE).breaches, 0);
+        watch.note_none(TABLE, 9);
+        watch.write(&memo, 9, false).unwrap();
+        memo.read(&mut damaged.0.lock());
+        assert_eq!(damaged.lag(TABLE).breaches, 1);
     }
 
     #[test]
