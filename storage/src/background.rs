@@ -275,7 +275,7 @@ impl Shared {
                 .iter()
                 .map(|run| run.segment.meta.id)
                 .collect();
-            let merged = self.merge(id, &table.def, choice);
+            let merged = self.merge(&state, id, &table.def, choice);
             if let Err(Error::Corrupt { .. }) = &merged {
                 // It is told once; the other segments are merged all the same.
                 self.unmergeable.lock().extend(inputs);
@@ -297,12 +297,18 @@ impl Shared {
         compaction::choose(&sound, &self.options)
     }
 
-    fn merge(&self, table: TableId, def: &Arc<TableDef>, choice: Choice) -> Result<bool> {
+    fn merge(
+        &self,
+        state: &State,
+        table: TableId,
+        def: &Arc<TableDef>,
+        choice: Choice,
+    ) -> Result<bool> {
         let started = Instant::now();
         let is_stopping = || self.gauges.lock().stopping;
-        let state = self.state();
         let combine = |rows: RecordBatch| {
-            let combined = guarded(|| self.derive.combine(&state, table, rows.clone()));
+            // The state that the choice is of knows the table, which may be dropped by now.
+            let combined = guarded(|| self.derive.combine(state, table, rows.clone()));
             // Several partials of a group say the same as one.
             combined.or_else(|e| {
                 warn!(%table, error = %e, "partial aggregates could not be combined");

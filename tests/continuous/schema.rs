@@ -97,7 +97,7 @@ pub(super) static AGGREGATES: [Aggregate; 8] = [
 const ADDED: &str = "min(f.a)";
 
 /// Queries over the table, which may be answered from an aggregate. Over a subquery they are not.
-pub(super) const QUERIES: [&str; 9] = [
+pub(super) const QUERIES: [&str; 12] = [
     "select time_bucket('1 day', f.ts) as day, f.k % 3 as rest, count(*) as n, sum(f.a), avg(f.a), max(f.x), count(distinct f.s) \
      from {facts} f where {times} group by 1, 2",
     "select date_trunc('hour', f.ts) as hour, count(*) as n, sum(f.x) filter (where f.k > 2) as part from {facts} f group by 1",
@@ -110,6 +110,13 @@ pub(super) const QUERIES: [&str; 9] = [
     "select date_trunc('hour', f.ts) as hour, avg(f.id), count(f.ts) as n from {facts} f where {times} group by 1",
     "select f.k, time_bucket('2 days', f.ts, 'Europe/Berlin') as days, count(f.x) as known, sum(f.x), count(f.ts) as n, \
        round(var_pop(f.a)::numeric, 6) from {facts} f where f.a is distinct from 7 group by 1, 2",
+    "select p.region, time_bucket('1 day', f.ts) as day, count(*) as n, sum(f.a), avg(f.a), \
+       count(*) filter (where f.k > 1 and p.zone is not null) as zoned \
+     from {facts} f left join places p on p.id = f.k where {times} group by 1, 2",
+    "select time_bucket('1 day', f.ts, p.zone) as day, p.region, count(*) as n, sum(f.a) \
+     from {facts} f join places p on f.k = p.id and f.s <> 'b' group by 1, 2",
+    "select coalesce(p.region, f.s) as region, sum(f.x), count(*) as n \
+     from {facts} f left join places p on p.id = f.k where f.a is not null and p.region is distinct from 'south' group by 1",
 ];
 
 /// Queries over the groups of the first aggregate. Over a subquery with OFFSET these are made first.

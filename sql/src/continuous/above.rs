@@ -22,6 +22,7 @@ use super::definition::{KeptAggregate, plain};
 use super::keys::{Keys, key_column};
 use super::merge::Merge;
 use super::parts::{Parts, is_joined};
+use super::states::Told;
 use crate::error::Result;
 use crate::plan::SliceTable;
 
@@ -164,6 +165,16 @@ impl<'a> Above<'a> {
         plan.exists(|plan| Ok(is_source(plan))).unwrap_or_default()
     }
 
+    /// Lets only those rows count for the last aggregate that fulfil a condition on the source's rows
+    /// too, which becomes a key.
+    pub(super) fn only_if(&mut self, condition: Expr) {
+        let key = self.keys.add(condition);
+        let key = self.keys.column(key);
+        if let Some(last) = self.filters.last_mut() {
+            *last = conjunction(last.take().into_iter().chain([key]));
+        }
+    }
+
     /// The whole query: `definition` with the grouping over partials in the place of its own.
     ///
     /// # Errors
@@ -174,22 +185,44 @@ impl<'a> Above<'a> {
         aggregates: &[KeptAggregate],
         partials: SchemaRef,
     ) -> Result<LogicalPlan> {
-        let input = self.over(&self.parts.grouping.input, &partials)?;
-        let merged = self.merged(input, aggregates).map_err(plain)?;
+        let place = Place {
+            table: Placed::Partials,
+            schema: partials,
+        };
+        let scan = LogicalPlanBuilder::scan(self.table, Arc::new(place), None);
+        let scan = scan.and_then(LogicalPlanBuilder::build).map_err(plain)?;
+        let aggregates = aggregates.iter().enumerate();
+        let aggregates = aggregates.map(|(n, kept)| Told::kept(self.table, n, kept));
+        let grouped = self.grouped(&scan, aggregates.collect())?;
         let replaced = definition.clone().transform_up(|node| {
             Ok(match node {
-                LogicalPlan::Aggregate(_) => Transformed::yes(merged.clone()),
+                LogicalPlan::Aggregate(_) => Transformed::yes(grouped.clone()),
                 // What is above has the same columns below it as before.
                 node => Transformed::no(node),
             })
         });
-        replaced.data().map_err(plain)
+        let replaced = replaced.data().map_err(plain)?;
+        without_states(replaced).map_err(plain)
+    }
+
+    /// The grouping over partials, under the names of the whole. `partials` have the keys' and the
+    /// states' columns.
+    ///
+    /// # Errors
+    /// None but those of a bug.
+    pub(super) fn grouped(
+        &mut self,
+        partials: &LogicalPlan,
+        aggregates: Vec<Told>,
+    ) -> Result<LogicalPlan> {
+        let input = self.over(&self.parts.grouping.input, partials)?;
+        self.merged(input, aggregates).map_err(plain)
     }
 
     /// What is below the grouping, with partials in the place of the source.
-    fn over(&mut self, plan: &LogicalPlan, partials: &SchemaRef) -> Result<LogicalPlan> {
+    fn over(&mut self, plan: &LogicalPlan, partials: &LogicalPlan) -> Result<LogicalPlan> {
         if !self.has_source(plan) {
-            return without_states(plan).map_err(plain);
+            return Ok(plan.clone());
         }
         if !is_joined(plan) {
             return self.partials(partials).map_err(plain);
@@ -238,42 +271,32 @@ impl<'a> Above<'a> {
     }
 
     /// The partials, with those of the source's columns that are seen above.
-    fn partials(&self, schema: &SchemaRef) -> PlanResult<LogicalPlan> {
-        let place = Place {
-            table: Placed::Partials,
-            schema: schema.clone(),
-        };
-        let scan = LogicalPlanBuilder::scan(self.table, Arc::new(place), None)?;
+    fn partials(&self, partials: &LogicalPlan) -> PlanResult<LogicalPlan> {
         if self.keys.columns.is_empty() {
-            return scan.build();
+            return Ok(partials.clone());
         }
-        let own = schema.fields().iter();
-        let own = own.map(|field| Expr::Column(Column::new(Some(self.table), field.name())));
+        let own = partials.schema().columns().into_iter().map(Expr::Column);
         let seen = self.keys.columns.iter().map(|(&at, &key)| {
             let (qualifier, field) = self.parts.source.schema.qualified_field(at);
             key_column(self.table, key).alias_qualified(qualifier.cloned(), field.name())
         });
-        scan.project(own.chain(seen).collect::<Vec<_>>())?.build()
+        LogicalPlanBuilder::from(partials.clone())
+            .project(own.chain(seen).collect::<Vec<_>>())?
+            .build()
     }
 
     /// The second half of the grouping, under the names of the whole.
-    fn merged(&self, input: LogicalPlan, aggregates: &[KeptAggregate]) -> PlanResult<LogicalPlan> {
-        let merge = |(n, kept): (usize, &KeptAggregate)| {
-            let name = format!("merge {}.{n}", self.table);
-            let is_filtered = self.filters[n].is_some();
-            let merge = Merge::new(name, kept.function.clone(), is_filtered);
-            let function = AggregateUDF::from(merge);
-            let states = kept.states.iter();
-            let states =
-                states.map(|field| Expr::Column(Column::new(Some(self.table), field.name())));
-            let call = function.call(states.collect());
+    fn merged(&self, input: LogicalPlan, aggregates: Vec<Told>) -> PlanResult<LogicalPlan> {
+        let merge = |(n, told): (usize, Told)| {
+            let merge = Merge::new(told.name, told.function, self.filters[n].is_some());
+            let call = AggregateUDF::from(merge).call(told.states);
             let call = match &self.filters[n] {
                 Some(filter) => call.filter(filter.clone()).build()?,
                 None => call,
             };
             Ok(call.alias(format!("answer{n}")))
         };
-        let aggregates = aggregates.iter().enumerate().map(merge);
+        let aggregates = aggregates.into_iter().enumerate().map(merge);
         let merged = LogicalPlanBuilder::from(input)
             .aggregate(
                 self.groups.clone(),
@@ -308,9 +331,9 @@ fn table_of(plan: &LogicalPlan) -> Option<Option<TableId>> {
     Some(table.map(|table| table.entry().def.id))
 }
 
-/// A plan over reference tables, with places for them.
-fn without_states(plan: &LogicalPlan) -> PlanResult<LogicalPlan> {
-    let placed = plan.clone().transform_up(|node| {
+/// A plan with places for the reference tables.
+fn without_states(plan: LogicalPlan) -> PlanResult<LogicalPlan> {
+    let placed = plan.transform_up(|node| {
         let table = table_of(&node).flatten();
         Ok(match (node, table) {
             (LogicalPlan::TableScan(scan), Some(table)) => {

@@ -10,36 +10,35 @@
 //! - its aggregates are kept, or told by the states of others that are; if need be for rows that
 //!   are chosen by keys
 //!
+//! Where it joins reference tables, what the join looks at has to be told by keys too; partials are
+//! joined in the place of rows, as those of a definition with joins are.
+//!
 //! The answer is the same, at the same state. Sums of floats may differ in their last digits, as they
 //! do from one run to the next.
 
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, Result, ScalarValue};
+use datafusion::common::{Result, ScalarValue};
 use datafusion::config::ConfigOptions;
-use datafusion::datasource::{provider_as_source, source_as_provider};
-use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::logical_plan::Aggregate;
-use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{
-    AggregateUDF, Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, Volatility,
-};
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Volatility};
 use slicedb_storage::table::{DAY_US, HOUR_US};
 use slicedb_storage::{State, TableId};
 
 use super::Definition;
-use super::above::named;
+use super::above::Above;
 use super::below::unqualified;
 use super::hierarchy;
-use super::keys::key_column;
-use super::merge::Merge;
+use super::keys::{key_column, key_name};
+use super::parts::{Parts, parts_of_query};
 use super::relation::Partials;
-use super::states::States;
+use super::states::{States, Told};
 use super::within::Within;
 use crate::catalog::AggregateEntry;
 use crate::functions::Width;
-use crate::plan::SliceTable;
 use crate::plan::generic::Parameters;
 
 /// What a definition is made of, as queries over its source say it. Columns are named by themselves.
@@ -58,11 +57,9 @@ pub(crate) struct Candidate {
     pub(crate) definition: Arc<Definition>,
 }
 
-/// The grouping of a query over one time-series table.
+/// The grouping of a query over one time-series table, which may be joined with reference tables.
 struct Asked<'a> {
-    source: TableId,
-    filters: Vec<Expr>,
-    grouping: &'a Aggregate,
+    parts: Parts<'a>,
     /// Those of the plan, when it is a generic one.
     parameters: Option<&'a Arc<Parameters>>,
 }
@@ -80,13 +77,15 @@ pub(crate) fn answered(
     candidates: &dyn Fn(TableId) -> Result<Vec<Candidate>>,
 ) -> Result<LogicalPlan> {
     let answered = plan.transform_up_with_subqueries(|node| {
-        let LogicalPlan::Aggregate(grouping) = &node else {
+        let parts = match &node {
+            LogicalPlan::Aggregate(_) => parts_of_query(&node).ok(),
+            _ => None,
+        };
+        let Some(parts) = parts else {
             return Ok(Transformed::no(node));
         };
-        let Some(asked) = asked(grouping, parameters)? else {
-            return Ok(Transformed::no(node));
-        };
-        let mut candidates = candidates(asked.source)?;
+        let asked = Asked { parts, parameters };
+        let mut candidates = candidates(asked.parts.source.entry.def.id)?;
         candidates.sort_by_key(|candidate| {
             let partials = state.table(candidate.entry.partials);
             partials.map_or(u64::MAX, |table| table.rows())
@@ -101,37 +100,6 @@ pub(crate) fn answered(
     answered.data()
 }
 
-fn asked<'a>(
-    grouping: &'a Aggregate,
-    parameters: Option<&'a Arc<Parameters>>,
-) -> Result<Option<Asked<'a>>> {
-    let mut filters = Vec::new();
-    let mut below = grouping.input.as_ref();
-    loop {
-        below = match below {
-            LogicalPlan::Filter(filter) => {
-                for part in split_conjunction(&filter.predicate) {
-                    filters.push(unqualified(part)?);
-                }
-                &filter.input
-            }
-            LogicalPlan::SubqueryAlias(alias) => &alias.input,
-            LogicalPlan::TableScan(scan) => {
-                let provider = source_as_provider(&scan.source)?;
-                let table = provider.downcast_ref::<SliceTable>();
-                let source = table.filter(|table| table.entry().is_time_series());
-                return Ok(source.map(|table| Asked {
-                    source: table.entry().def.id,
-                    filters,
-                    grouping,
-                    parameters,
-                }));
-            }
-            _ => return Ok(None),
-        };
-    }
-}
-
 impl Asked<'_> {
     /// Whether it asks for what the descriptions of segments tell of all rows.
     fn is_told_by_segments(&self) -> bool {
@@ -144,9 +112,15 @@ impl Asked<'_> {
             }
             _ => false,
         };
-        self.filters.is_empty()
-            && self.grouping.group_expr.is_empty()
-            && self.grouping.aggr_expr.iter().all(is_told)
+        let Parts {
+            grouping,
+            source,
+            references,
+        } = &self.parts;
+        source.filters.is_empty()
+            && references.is_empty()
+            && grouping.group_expr.is_empty()
+            && grouping.aggr_expr.iter().all(is_told)
     }
 }
 
@@ -168,7 +142,11 @@ fn answer(
     if asked.is_told_by_segments() || !is_smaller(candidate, state) {
         return Ok(None);
     }
-    let mut filters = asked.filters.clone();
+    let Parts {
+        grouping, source, ..
+    } = &asked.parts;
+    let filters = source.filters.iter().map(|filter| unqualified(filter));
+    let mut filters = filters.collect::<Result<Vec<_>>>()?;
     for own in &shape.filters {
         let Some(at) = filters.iter().position(|filter| filter == own) else {
             return Ok(None);
@@ -191,21 +169,25 @@ fn answer(
         };
         chosen.push(filter);
     }
-    let Some(groups) = all(asked
-        .grouping
-        .group_expr
-        .iter()
-        .map(|expr| onto.keys(&unqualified(expr)?)))?
-    else {
+    let time = source.entry.def.time_column().unwrap_or_default();
+    let mut above = Above::new(&shape.table, &asked.parts, time);
+    let mut groups = grouping.group_expr.iter();
+    if groups.any(|expr| above.group_by(expr).is_err()) {
         return Ok(None);
-    };
-    let Some(calls) = all(asked
-        .grouping
-        .aggr_expr
-        .iter()
-        .enumerate()
-        .map(|(n, expr)| onto.call(n, expr)))?
-    else {
+    }
+    let mut aggregates = Vec::with_capacity(grouping.aggr_expr.len());
+    for expr in &grouping.aggr_expr {
+        let Some(told) = onto.call(&mut above, expr)? else {
+            return Ok(None);
+        };
+        aggregates.push(told);
+    }
+    if above.join().is_err() {
+        return Ok(None);
+    }
+    let keys = above.keys.exprs.iter();
+    let keys = keys.map(|key| onto.keys(&unqualified(key)?));
+    let Some(keys) = keys.collect::<Result<Option<Vec<Expr>>>>()? else {
         return Ok(None);
     };
     // Ranges are of rows; where a zone has an hour twice its buckets are not.
@@ -223,25 +205,15 @@ fn answer(
     if let Some(chosen) = conjunction(chosen) {
         plan = plan.filter(chosen)?;
     }
-    let grouped = plan.aggregate(groups, calls)?.build()?;
-    let outputs = grouped.schema().iter().zip(asked.grouping.schema.iter());
-    let outputs = outputs.map(|(own, (qualifier, field))| {
-        Expr::Column(Column::from(own)).alias_qualified(qualifier.cloned(), field.name())
-    });
-    let outputs = outputs.collect();
-    named(grouped, outputs).map(Some)
-}
-
-/// All of them, if there is none that is missing.
-fn all(found: impl Iterator<Item = Result<Option<Expr>>>) -> Result<Option<Vec<Expr>>> {
-    let mut exprs = Vec::new();
-    for expr in found {
-        let Some(expr) = expr? else {
-            return Ok(None);
-        };
-        exprs.push(expr);
-    }
-    Ok(Some(exprs))
+    let table = shape.table.as_str();
+    let keys = keys.into_iter().enumerate();
+    let keys = keys.map(|(n, key)| key.alias_qualified(Some(table), key_name(n)));
+    let kept = plan.schema().columns().into_iter();
+    let states = kept.skip(shape.keys.len()).map(Expr::Column);
+    let outputs: Vec<Expr> = keys.chain(states).collect();
+    let partials = plan.project(outputs)?.build()?;
+    // An aggregate is a help: without it the rows answer.
+    Ok(above.grouped(&partials, aggregates).ok())
 }
 
 /// Says expressions over the source over partials.
@@ -309,31 +281,34 @@ impl Onto<'_> {
         }
     }
 
-    /// An aggregate as merged states that are kept.
-    fn call(&self, n: usize, expr: &Expr) -> Result<Option<Expr>> {
-        let Expr::AggregateFunction(mut call) = unqualified(&expr.clone().unalias())? else {
+    /// The kept states that an aggregate merges; which of the joined rows count is told `above`.
+    fn call(&self, above: &mut Above<'_>, expr: &Expr) -> Result<Option<Told>> {
+        let Expr::AggregateFunction(mut call) = expr.clone().unalias() else {
             return Ok(None);
         };
-        let mut told = self.states.told(&call)?;
-        let mut filter = None;
-        if told.is_none()
-            && let Some(condition) = call.params.filter.take()
-        {
-            filter = self.keys(&condition)?;
-            if filter.is_some() {
-                told = self.states.told(&call)?;
-            }
+        let source = &above.parts.source;
+        let has_others = !call.params.args.iter().all(|arg| source.covers(arg));
+        if has_others || !call.params.order_by.is_empty() {
+            return Ok(None);
         }
-        let Some(told) = told else {
+        let Ok(condition) = above.count_if(call.params.filter.as_deref()) else {
             return Ok(None);
         };
-        let merge = Merge::new(told.name, told.function, filter.is_some());
-        let call = AggregateUDF::from(merge).call(told.states);
-        let call = match filter {
-            Some(filter) => call.filter(filter).build()?,
-            None => call,
+        call.params.filter = condition.clone().map(Box::new);
+        let told = self.told(&call)?;
+        let Some(condition) = condition.filter(|_| told.is_none()) else {
+            return Ok(told);
         };
-        Ok(Some(call.alias(format!("answer{n}"))))
+        above.only_if(condition);
+        call.params.filter = None;
+        self.told(&call)
+    }
+
+    fn told(&self, call: &AggregateFunction) -> Result<Option<Told>> {
+        match unqualified(&Expr::AggregateFunction(call.clone()))? {
+            Expr::AggregateFunction(call) => self.states.told(&call),
+            _ => Ok(None),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Volatility};
 use slicedb_storage::table::DAY_US;
 
+use super::answering::{has_subquery, varies};
 use super::definition::plain;
 use crate::catalog::TableEntry;
 use crate::error::{Result, SqlError, SqlState};
@@ -54,8 +55,26 @@ pub(super) fn covers(schema: &DFSchema, expr: &Expr) -> bool {
         .all(|column| schema.maybe_index_of_column(column).is_some())
 }
 
-/// Takes a plan apart.
+/// What every node of a plan has to pass.
+type Check = fn(&LogicalPlan) -> Result<()>;
+
+/// Takes the plan of a definition apart.
+///
+/// # Errors
+/// 0A000 with the reason when it cannot be kept.
 pub(super) fn parts(plan: &LogicalPlan) -> Result<Parts<'_>> {
+    taken_apart(plan, check)
+}
+
+/// Takes a grouping of a query apart, which may be another one at another time.
+///
+/// # Errors
+/// 0A000 when no aggregate could answer it.
+pub(super) fn parts_of_query(grouping: &LogicalPlan) -> Result<Parts<'_>> {
+    taken_apart(grouping, check_query)
+}
+
+fn taken_apart(plan: &LogicalPlan, check: Check) -> Result<Parts<'_>> {
     let mut above = plan;
     let grouping = loop {
         match above {
@@ -83,7 +102,7 @@ pub(super) fn parts(plan: &LogicalPlan) -> Result<Parts<'_>> {
         ));
     }
     let mut references = Vec::new();
-    let source = source(&grouping.input, &mut references)?.ok_or_else(not_a_hypertable)?;
+    let source = source(&grouping.input, &mut references, check)?.ok_or_else(not_a_hypertable)?;
     Ok(Parts {
         grouping,
         source,
@@ -95,6 +114,7 @@ pub(super) fn parts(plan: &LogicalPlan) -> Result<Parts<'_>> {
 fn source<'a>(
     plan: &'a LogicalPlan,
     references: &mut Vec<Arc<TableEntry>>,
+    check: Check,
 ) -> Result<Option<Source<'a>>> {
     check(plan)?;
     match plan {
@@ -115,14 +135,14 @@ fn source<'a>(
             Ok(None)
         }
         LogicalPlan::Filter(filter) => {
-            let mut found = source(&filter.input, references)?;
+            let mut found = source(&filter.input, references, check)?;
             if let Some(found) = &mut found {
                 found.choose_by(&filter.predicate);
             }
             Ok(found)
         }
         LogicalPlan::SubqueryAlias(alias) => {
-            let Some(found) = source(&alias.input, references)? else {
+            let Some(found) = source(&alias.input, references, check)? else {
                 return Ok(None);
             };
             if is_joined(&alias.input) {
@@ -133,13 +153,15 @@ fn source<'a>(
                 ..found
             }))
         }
-        LogicalPlan::Projection(projection) => match source(&projection.input, references)? {
-            Some(_) => Err(refused_subquery()),
-            None => Ok(None),
-        },
+        LogicalPlan::Projection(projection) => {
+            match source(&projection.input, references, check)? {
+                Some(_) => Err(refused_subquery()),
+                None => Ok(None),
+            }
+        }
         LogicalPlan::Join(join) => {
-            let left = source(&join.left, references)?;
-            let right = source(&join.right, references)?;
+            let left = source(&join.left, references, check)?;
+            let right = source(&join.right, references, check)?;
             let (found, keeps_all) = match (left, right) {
                 (Some(_), Some(_)) => {
                     return Err(refuse("invalid continuous aggregate view").with_detail(
@@ -212,6 +234,20 @@ fn check(plan: &LogicalPlan) -> Result<()> {
         ));
     }
     plan.expressions().iter().try_for_each(check_volatility)
+}
+
+/// Refuses what would be another one for each partial, and what asks or is asked by another query.
+fn check_query(plan: &LogicalPlan) -> Result<()> {
+    let is_bad = |expr: &Expr| {
+        let is_outer = matches!(expr, Expr::OuterReferenceColumn(..));
+        Ok(is_outer || has_subquery(expr) || varies(expr))
+    };
+    for expr in plan.expressions() {
+        if expr.exists(is_bad).map_err(plain)? {
+            return Err(refuse("an aggregate does not answer it"));
+        }
+    }
+    Ok(())
 }
 
 /// What differs from one moment to the next cannot be kept.

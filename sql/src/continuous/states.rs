@@ -12,6 +12,7 @@ use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 
 use super::Definition;
 use super::below::lowered;
+use super::definition::KeptAggregate;
 
 /// Functions whose states are the same.
 const FAMILIES: [&[&str]; 3] = [
@@ -40,6 +41,19 @@ pub(super) struct Told {
     pub(super) states: Vec<Expr>,
 }
 
+impl Told {
+    /// What is kept for the `n`th aggregate, in a table of this name.
+    pub(super) fn kept(table: &str, n: usize, kept: &KeptAggregate) -> Told {
+        let states = kept.states.iter();
+        let states = states.map(|field| Expr::Column(Column::new(Some(table), field.name())));
+        Told {
+            name: format!("merge {table}.{n}"),
+            function: kept.function.clone(),
+            states: states.collect(),
+        }
+    }
+}
+
 /// Finds the states of calls over the source, with columns named by themselves.
 pub(super) struct States<'a> {
     definition: &'a Definition,
@@ -65,17 +79,13 @@ impl<'a> States<'a> {
         let aggregates = &self.definition.shape.aggregates;
         if let Some(n) = aggregates.iter().position(|kept| *kept == expr) {
             let kept = &self.definition.aggregates[n];
-            return Ok(Some(Told {
-                name: format!("merge {table}.{n}"),
-                function: kept.function.clone(),
-                states: (0..kept.states.len()).map(|s| self.state(n, s)).collect(),
-            }));
+            return Ok(Some(Told::kept(table, n, kept)));
         }
         let params = &call.params;
         if params.distinct || !params.order_by.is_empty() || params.null_treatment.is_some() {
             return Ok(None);
         }
-        let Some(states) = self.from_others(call)? else {
+        let Some(states) = self.told_by_others(call)? else {
             return Ok(None);
         };
         let mut bare = call.clone();
@@ -97,7 +107,7 @@ impl<'a> States<'a> {
         }))
     }
 
-    fn from_others(&self, call: &AggregateFunction) -> Result<Option<Vec<Expr>>> {
+    fn told_by_others(&self, call: &AggregateFunction) -> Result<Option<Vec<Expr>>> {
         let name = call.func.name();
         Ok(match name {
             "avg" => match (self.count(call), self.sum(call)?) {

@@ -11,6 +11,7 @@ mod late;
 mod lateral;
 mod literals;
 mod memory;
+mod multiset;
 mod newest;
 mod operators;
 mod places;
@@ -70,6 +71,7 @@ pub(crate) fn analyzer_rules(
         Arc::new(sums::NumericSums),
     ];
     rules.extend(Analyzer::new().rules);
+    rules.push(Arc::new(multiset::Multisets));
     rules.push(Arc::new(literals::TextLiterals(settings.clone())));
     rules.push(Arc::new(semantics::PgExpressions(settings.clone())));
     rules.push(Arc::new(gapfill::GapFills(settings.clone())));

@@ -46,9 +46,7 @@ impl AnalyzerRule for UseAggregates {
             for entry in entries {
                 // What keeps an aggregate from its answer is no matter of the table's.
                 let definition = self.definitions.of(entry, &self.state, &self.catalog);
-                if let Ok(definition) = definition
-                    && definition.references.is_empty()
-                {
+                if let Ok(definition) = definition {
                     candidates.push(Candidate {
                         entry: entry.clone(),
                         definition,
