@@ -2,6 +2,10 @@
 //!
 //! DataFusion's operators ask before they take much, and spill to disk when refused. Small
 //! allocations are not counted; the limits leave room for them.
+//!
+//! One that has spilled needs a little to read its files again, and fails without it, however much
+//! another of the same query holds that could spill. So the last quarter of a query's memory is kept for
+//! shares: who can spill may take more than its share of that quarter only from what is before it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,10 +25,23 @@ pub(crate) struct QueryPool {
     all: Arc<dyn MemoryPool>,
     limit: usize,
     used: AtomicUsize,
+    /// Consumers that can spill.
+    spilling: AtomicUsize,
     pressure: Pressure,
 }
 
 impl QueryPool {
+    /// What all reservations together may come to when this one grows to `own` bytes.
+    fn limit_of(&self, reservation: &MemoryReservation, own: usize) -> usize {
+        let kept = self.limit / 4;
+        let consumers = self.spilling.load(Ordering::Relaxed).max(1);
+        let is_share = own <= kept / consumers;
+        match reservation.consumer().can_spill() && !is_share {
+            true => self.limit - kept,
+            false => self.limit,
+        }
+    }
+
     /// The memory that all queries share.
     pub(crate) fn shared(bytes: usize) -> Arc<dyn MemoryPool> {
         Arc::new(GreedyMemoryPool::new(bytes))
@@ -43,6 +60,7 @@ pub(crate) fn query_environment(
         all: all.clone(),
         limit,
         used: AtomicUsize::new(0),
+        spilling: AtomicUsize::new(0),
         pressure: pressure.clone(),
     };
     let mut environment = template.as_ref().clone();
@@ -68,10 +86,16 @@ impl MemoryPool for QueryPool {
     }
 
     fn register(&self, consumer: &MemoryConsumer) {
+        if consumer.can_spill() {
+            self.spilling.fetch_add(1, Ordering::Relaxed);
+        }
         self.all.register(consumer);
     }
 
     fn unregister(&self, consumer: &MemoryConsumer) {
+        if consumer.can_spill() {
+            self.spilling.fetch_sub(1, Ordering::Relaxed);
+        }
         self.all.unregister(consumer);
     }
 
@@ -91,7 +115,8 @@ impl MemoryPool for QueryPool {
                 "the server holds more memory than memory_max_bytes allows".into(),
             ));
         }
-        let fits = |used: usize| Some(used + additional).filter(|&sum| sum <= self.limit);
+        let limit = self.limit_of(reservation, reservation.size() + additional);
+        let fits = |used: usize| Some(used + additional).filter(|&sum| sum <= limit);
         if self
             .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
@@ -113,5 +138,44 @@ impl MemoryPool for QueryPool {
 
     fn memory_limit(&self) -> MemoryLimit {
         MemoryLimit::Finite(self.limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(limit: usize) -> Arc<dyn MemoryPool> {
+        Arc::new(QueryPool {
+            all: QueryPool::shared(10 * limit),
+            limit,
+            used: AtomicUsize::new(0),
+            spilling: AtomicUsize::new(0),
+            pressure: Pressure::default(),
+        })
+    }
+
+    #[test]
+    fn who_has_spilled_is_not_starved() {
+        let pool = pool(1_000);
+        let spilling = |name| MemoryConsumer::new(name).with_can_spill(true);
+        let (greedy, small) = (spilling("greedy"), spilling("small"));
+        let (greedy, small) = (greedy.register(&pool), small.register(&pool));
+        while greedy.try_grow(10).is_ok() {}
+        assert_eq!(greedy.size(), 750);
+        // The small one has its share of the last quarter, and reads what it has spilled.
+        small.try_grow(100).unwrap();
+        assert!(small.try_grow(50).is_err());
+        let merge = small.new_empty();
+        merge.try_grow(100).unwrap();
+        let rest = MemoryConsumer::new("rest").register(&pool);
+        rest.try_grow(50).unwrap();
+        assert!(rest.try_grow(1).is_err());
+        // Alone it takes what there is.
+        drop((greedy, rest, merge));
+        small.try_grow(600).unwrap();
+        assert_eq!(pool.reserved(), 700);
+        drop(small);
+        assert_eq!(pool.reserved(), 0);
     }
 }
