@@ -1,12 +1,14 @@
 //! Which packs and chunks a scan reads.
 
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
+use super::read::key_ranges;
 use super::{KeyRange, Place, Scan, Source, Unit};
 use crate::segment::stats::{Compare, Value, ZoneMap};
 use crate::state::SegmentRun;
 
-/// Keys that a pack or a chunk is taken to hold at least, where it holds several.
+/// Keys that a pack is taken to hold at least, where it holds several.
 const KEYS_GUESSED: u32 = 8;
 
 impl Scan {
@@ -53,13 +55,20 @@ impl Scan {
                 (Some((from, to)), Some((min, max))) => min <= to && max >= from,
                 _ => true,
             };
-            if overlaps {
-                let rows = run.chunk.batch.num_rows() as u32;
-                let has_key = self.request.keys.is_some();
+            if !overlaps {
+                continue;
+            }
+            let batch = &run.chunk.batch;
+            let mut likely = batch.num_rows();
+            if let (Some(keys), Some(key)) = (&self.request.keys, self.table.def.key_column()) {
+                let wanted = key_ranges(batch.column(key), keys);
+                likely = wanted.iter().map(Range::len).sum();
+            }
+            if likely > 0 {
                 units.push(Unit {
                     source: Source::Memory(number),
-                    rows,
-                    likely: if has_key { rows / KEYS_GUESSED } else { rows },
+                    rows: batch.num_rows() as u32,
+                    likely: likely as u32,
                     time: run.chunk.time,
                 });
                 self.stats.memory_chunks.fetch_add(1, Ordering::Relaxed);

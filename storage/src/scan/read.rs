@@ -288,7 +288,8 @@ impl Scan {
     }
 }
 
-fn key_ranges(keys: &ArrayRef, wanted: &[KeyRange]) -> Vec<Range<usize>> {
+/// The rows within ranges of keys, which ascend.
+pub(super) fn key_ranges(keys: &ArrayRef, wanted: &[KeyRange]) -> Vec<Range<usize>> {
     let within = 0..keys.len() - keys.null_count();
     let mut ranges = Vec::with_capacity(wanted.len());
     for range in wanted {
