@@ -108,7 +108,8 @@ pub(crate) async fn measure(target: &Target) -> Result<Table> {
              (SELECT {value} AS v FROM orders GROUP BY merchant_id) AS merchants"
         );
         let by_merchant = seconds(target, &by_merchant).await?;
-        eprintln!("  {name}: {all:.2?} s, {by_merchant:.2} s by merchant");
+        let of_all = all.map_or(String::new(), |all: f64| format!("{all:.2} s, "));
+        eprintln!("  {name}: {of_all}{by_merchant:.2} s by merchant");
         lines.push((*name, all, by_merchant));
     }
     Ok(Table(lines))
